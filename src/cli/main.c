@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd.h"
+
+static const struct {
+    const char *name;
+    int (*run) (int argc, char **argv);
+} commands[] = {
+    {"boot", cmd_boot},
+    {"doctor", cmd_doctor},
+    {"inspect", cmd_inspect},
+};
+
+/* Where one is closed, the next file to be opened would take its number, and the guest's output or input. */
+static void
+fill_standard_fds (void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl (fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open ("/dev/null", O_RDWR);
+    }
+}
+
+/* "vmm --kernel …" is "vmm boot --kernel …": what most people want needs no word for it. */
+int
+main (int argc, char **argv)
+{
+    fill_standard_fds ();
+    /* Threads of vCPUs allocate next to nothing: an arena for each would only cost memory. */
+    mallopt (M_ARENA_MAX, 1);
+    if (argc < 2 || argv[1][0] == '-')
+        return cmd_boot (argc, argv);
+    for (size_t i = 0; i < G_N_ELEMENTS (commands); i++) {
+        if (strcmp (argv[1], commands[i].name) == 0)
+            return commands[i].run (argc - 1, argv + 1);
+    }
+    fprintf (stderr,
+             "vmm: \"%s\" is no command: say boot, doctor or inspect, or options only; see vmm --help\n",
+             argv[1]);
+    return 2;
+}

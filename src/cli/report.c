@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The JSON report of a run, as vmm(1) describes it. It is written beside its place and moved there when it is
+ * whole, so that a reader never finds half of one. What is no file of its own (/dev/stdout, a pipe) is
+ * written to and stays in its place.
+ */
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static json_t *
+seconds_since (int64_t start_ns, int64_t ns)
+{
+    return ns != 0 ? json_real ((double)(ns - start_ns) / 1e9) : json_null ();
+}
+
+static json_t *
+string_or_null (const char *text)
+{
+    g_autofree char *valid = text != NULL ? g_utf8_make_valid (text, -1) : NULL;
+
+    return valid != NULL ? json_string (valid) : json_null ();
+}
+
+static json_t *
+exits_to_json (const VmmVerdict *verdict)
+{
+    json_t *exits = json_object ();
+
+    for (size_t i = 0; i < verdict->n_exits; i++)
+        json_object_set_new (exits, verdict->exits[i].reason,
+                             json_integer ((json_int_t)verdict->exits[i].count));
+    return exits;
+}
+
+static json_t *
+verdict_to_json (const VmmVerdict *v, int64_t start_ns)
+{
+    struct rusage usage = {0};
+
+    getrusage (RUSAGE_SELF, &usage);
+    return json_pack (
+        "{s:s, s:i, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:I, s:o, s:I, s:{s:I, s:I}, s:I}", "verdict",
+        vmm_verdict_kind_to_string (v->kind), "exit_code", v->exit_code, "reason", string_or_null (v->reason),
+        "report", string_or_null (v->report), "seconds", "start", seconds_since (start_ns, v->start_ns),
+        "first_instruction", seconds_since (start_ns, v->first_instruction_ns), "first_output",
+        seconds_since (start_ns, v->first_output_ns), "end", seconds_since (start_ns, v->end_ns), "boots",
+        (json_int_t)v->boots, "exits", exits_to_json (v), "output_bytes", (json_int_t)v->output_bytes,
+        "guest_memory", "bytes", (json_int_t)v->guest_memory_bytes, "used_bytes",
+        (json_int_t)v->guest_memory_used_bytes, "max_rss_bytes", (json_int_t)usage.ru_maxrss * 1024);
+}
+
+/* Whether @path names something to write to, which must not be replaced by a file. */
+static bool
+is_sink (const char *path)
+{
+    struct stat st;
+
+    if (g_str_has_prefix (path, "/dev/") || g_str_has_prefix (path, "/proc/"))
+        return true;
+    return stat (path, &st) == 0 && !S_ISREG (st.st_mode);
+}
+
+static bool
+write_to_sink (const char *path, const char *text, GError **error)
+{
+    size_t len = strlen (text);
+    /* A pipe without a reader is an error, and not to be waited for. */
+    int fd = open (path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    ssize_t n = 0;
+    int wrong;
+
+    if (fd >= 0)
+        fcntl (fd, F_SETFL, O_APPEND);
+    for (size_t done = 0; fd >= 0 && n >= 0 && done < len; done += (size_t)MAX (n, 0)) {
+        n = write (fd, text + done, len - done);
+        if (n < 0 && errno == EINTR)
+            n = 0;
+    }
+    wrong = fd < 0 || n < 0 ? errno : 0;
+    if (fd >= 0)
+        close (fd);
+    if (wrong != 0)
+        g_set_error_literal (error, G_FILE_ERROR, g_file_error_from_errno (wrong), g_strerror (wrong));
+    return wrong == 0;
+}
+
+static bool
+write_json (const char *path, json_t *json, GError **error)
+{
+    g_autofree char *text = NULL;
+    char *dump = json_dumps (json, JSON_INDENT (2));
+    bool ok;
+
+    json_decref (json);
+    text = g_strconcat (dump != NULL ? dump : "null", "\n", NULL);
+    free (dump);
+    ok = is_sink (path)
+             ? write_to_sink (path, text, error)
+             : g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0666, error);
+    if (!ok)
+        g_prefix_error (error, "json \"%s\": ", path);
+    return ok;
+}
+
+/**
+ * report_check_path:
+ * @path: where a report is to be written at the end of a run
+ *
+ * Returns: false with an error when it cannot, so that nobody waits for a run in vain
+ */
+bool
+report_check_path (const char *path, GError **error)
+{
+    g_autofree char *folder = g_path_get_dirname (path);
+    const char *wrong = NULL;
+
+    if (*path == '\0')
+        wrong = "give the name of a file";
+    else if (g_file_test (path, G_FILE_TEST_IS_DIR))
+        wrong = "this is a directory: name a file in it";
+    else if (!g_file_test (folder, G_FILE_TEST_IS_DIR))
+        wrong = "its folder does not exist";
+    else if (is_sink (path))
+        wrong = access (path, W_OK) != 0 ? g_strerror (errno) : NULL;
+    else if (access (folder, W_OK) != 0)
+        wrong = "its folder cannot be written to";
+    if (wrong != NULL)
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "json \"%s\": %s", path, wrong);
+    return wrong == NULL;
+}
+
+/**
+ * report_write_verdict:
+ * @path: a file, which is replaced
+ * @process_start_ns: CLOCK_MONOTONIC at the start of the process: what durations count from
+ *
+ * Returns: false with an error when it could not be written; @path is then as it was
+ */
+bool
+report_write_verdict (const char *path, const VmmVerdict *verdict, int64_t process_start_ns, GError **error)
+{
+    return write_json (path, verdict_to_json (verdict, process_start_ns), error);
+}
+
+/**
+ * report_write_error:
+ * @path: a file, which is replaced
+ * @failure: why there was no run
+ *
+ * Returns: false with an error when it could not be written; @path is then as it was
+ */
+bool
+report_write_error (const char *path, const GError *failure, GError **error)
+{
+    json_t *json = json_pack ("{s:s, s:i, s:o}", "verdict", "error", "exit_code",
+                              vmm_exit_code_for_error (failure), "reason", string_or_null (failure->message));
+
+    return write_json (path, json, error);
+}

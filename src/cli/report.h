@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLI_REPORT_H
+#define CLI_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vmm/vmm.h>
+
+bool report_check_path (const char *path, GError **error);
+bool report_write_verdict (const char *path, const VmmVerdict *verdict, int64_t process_start_ns,
+                           GError **error);
+bool report_write_error (const char *path, const GError *failure, GError **error);
+
+#endif

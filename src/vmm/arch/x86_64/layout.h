@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where everything is in the guest-physical address space and in the port space of the x86-64 machine.
+ *
+ *   0x0000_0000  RAM: boot structures below 0x9fc00, nothing of them is needed once the kernel runs
+ *   0x000a_0000  hole of the PC (VGA, ROM): the ACPI tables are at 0xe0000, reserved in the memory map
+ *   0x0010_0000  RAM, up to 3 GiB
+ *   0xc000_0000  PCI MMIO window, ECAM, I/O APIC, local APIC
+ *   0x1_0000_0000  RAM, all that did not fit below
+ */
+#ifndef VMM_ARCH_X86_64_LAYOUT_H
+#define VMM_ARCH_X86_64_LAYOUT_H
+
+/* Boot structures in low RAM. */
+#define VMM_X86_GDT_GPA 0x500u
+#define VMM_X86_PVH_INFO_GPA 0x6000u    /* struct hvm_start_info, module list and memory map: one page */
+#define VMM_X86_ZERO_PAGE_GPA 0x7000u   /* struct boot_params */
+#define VMM_X86_PAGE_TABLES_GPA 0x9000u /* PML4, PDPT, four PDs: 4 GiB mapped one to one */
+#define VMM_X86_CMDLINE_GPA 0x20000u
+#define VMM_X86_CMDLINE_MAX 0x10000u
+#define VMM_X86_LOW_RAM_END 0x9fc00u /* the EBDA would start here */
+
+#define VMM_X86_HOLE_START 0xa0000u
+#define VMM_X86_ACPI_GPA 0xe0000u
+#define VMM_X86_ACPI_MAX 0x1fff0u
+#define VMM_X86_RESET_VECTOR_GPA 0xffff0u /* F000:FFF0, where a kernel jumps that restarts "by the BIOS" */
+#define VMM_X86_HIGH_RAM_START 0x100000u
+
+/* The hole below 4 GiB. */
+#define VMM_X86_HOLE32_START 0xc0000000ull
+#define VMM_X86_PCI_MMIO32_START 0xc0000000ull
+#define VMM_X86_PCI_MMIO32_SIZE 0x20000000ull
+#define VMM_X86_ECAM_BASE 0xe0000000ull
+#define VMM_X86_ECAM_BUSES 1u
+#define VMM_X86_ECAM_SIZE (VMM_X86_ECAM_BUSES << 20)
+#define VMM_X86_IOAPIC_BASE 0xfec00000ull
+#define VMM_X86_IOAPIC_SIZE 0x1000u
+#define VMM_X86_IOAPIC_PINS 24u
+#define VMM_X86_LAPIC_BASE 0xfee00000ull
+#define VMM_X86_KVM_IDENTITY_MAP 0xfffbc000ull
+#define VMM_X86_KVM_TSS 0xfffbd000ull
+#define VMM_X86_RAM64_START 0x100000000ull
+
+/* Ports. */
+#define VMM_X86_PORT_I8042_DATA 0x60u
+#define VMM_X86_PORT_I8042_COMMAND 0x64u
+#define VMM_X86_PORT_RTC 0x70u
+#define VMM_X86_PORT_COM1 0x3f8u
+#define VMM_X86_PORT_DEBUG_EXIT 0xf4u
+#define VMM_X86_PORT_PVPANIC 0x505u
+#define VMM_X86_PORT_POWER 0x600u /* see devices/legacy/acpi-power.h */
+#define VMM_X86_PORT_PCI_ADDRESS 0xcf8u
+#define VMM_X86_PORT_PCI_DATA 0xcfcu
+
+/* Interrupts (GSIs). */
+#define VMM_X86_GSI_COM1 4u
+#define VMM_X86_GSI_RTC 8u
+#define VMM_X86_GSI_GED 9u /* power button, by a generic event device */
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this folder share about one x86-64 machine. */
+#ifndef VMM_ARCH_X86_64_VM_INTERNAL_H
+#define VMM_ARCH_X86_64_VM_INTERNAL_H
+
+#include "devices/legacy/acpi-power.h"
+#include "vmm/arch/arch.h"
+#include "vmm/arch/x86_64/irqchip.h"
+#include "vmm/arch/x86_64/topology.h"
+#include "vmm/core/bus.h"
+
+struct _VmmArchVm {
+    VmmArchVmConfig config;
+    VmmCpuTopology topology;
+    VmmX86Irqchip *irqchip;
+    VmmBus *ports;
+    VmmBus *mmio;
+    GPtrArray *devices;       /* of VmmX86Device */
+    VmmAcpiPower *power;      /* borrowed from devices */
+    struct kvm_cpuid2 *cpuid; /* KVM_GET_SUPPORTED_CPUID, once */
+    unsigned phys_bits;
+    bool gib_pages;
+    bool tsc_deadline;
+    uint32_t tsc_khz;
+    /* The state in which the first vCPU enters the kernel. */
+    VmmKernelEntry entry;
+    uint64_t entry_gpa;
+    uint64_t cr3;
+};
+
+/* vm.c */
+bool vmm_x86_read_cpuid (VmmArchVm *vm, GError **error);
+
+#endif

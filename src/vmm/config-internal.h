@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a configuration, for those who build machines from it. */
+#ifndef VMM_CONFIG_INTERNAL_H
+#define VMM_CONFIG_INTERNAL_H
+
+#include "loader/kernel-load.h"
+#include "vmm/arch/arch.h"
+#include "vmm/config.h"
+#include "vmm/core/guest-memory.h"
+
+struct _VmmConfig {
+    char *kernel;       /* NULL: the built-in guest */
+    GPtrArray *initrds; /* of char * */
+    char *cmdline;      /* NULL: the default line */
+    GPtrArray *appends; /* of char * */
+    char *symbols;      /* NULL: only what the kernel image has */
+    uint64_t mem;
+    VmmMemBacking backing;
+    VmmArchCpus cpus;
+    VmmKernelEntry entry;
+    VmmIrqchip irqchip;
+    bool reboots;        /* a guest's reboot starts it again */
+    int debug_exit_port; /* -1: none */
+    int64_t timeout_ns;  /* 0: none */
+    int64_t watchdog_ns; /* 0: none */
+    int serial_in;
+    int serial_out;
+    VmmInputFilter filter;
+    void *filter_user;
+};
+
+#endif

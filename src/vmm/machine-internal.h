@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the machine's files share. */
+#ifndef VMM_MACHINE_INTERNAL_H
+#define VMM_MACHINE_INTERNAL_H
+
+#include "vmm/board.h"
+#include "vmm/console-watch.h"
+#include "vmm/machine.h"
+#include "vmm/watchdog.h"
+
+struct _VmmMachine {
+    VmmConfig *config;
+    GMainContext *context;
+    VmmChardev *console;
+    VmmBoard *board;
+    VmmInitrd *initrd; /* for the next boot */
+    VmmWatchdog *watchdog;
+    VmmConsoleWatch console_watch; /* the vCPU that holds the UART */
+    GPtrArray *early_notices;      /* of char *, from before there was anybody to tell */
+    VmmMachineEnded ended;
+    void *ended_user;
+    VmmMachineNotice notice;
+    void *notice_user;
+    /* Timers, armed from any thread: */
+    GSource *wake; /* the machine's end, or its reboot, on the context */
+    GSource *timeout;
+    GSource *slow_check;
+    GSource *panic_grace;
+    bool started;
+    bool paused;
+    int64_t start_ns;
+    unsigned boots;
+    uint64_t exits[VMM_VCPU_EXIT_REASONS]; /* of boards that are gone */
+    int64_t first_run_ns;
+
+    GMutex lock; /* the rest; taken by vCPU threads too */
+    bool ending;
+    bool reset_asked;
+    VmmVerdictKind kind;
+    uint32_t guest_code;
+    int failed_vcpu; /* the one that the report is about, -1: none */
+    char *reason;
+    char *report;
+    char *panic_message; /* the kernel said so on its console, or by pvpanic */
+    bool restarting;     /* it said that it restarts in good order */
+
+    /* The vCPU that holds the UART: */
+    int64_t first_output_ns;
+    uint64_t output_bytes;
+
+    bool has_verdict;
+    VmmVerdict verdict;
+    VmmExitCount exit_counts[VMM_VCPU_EXIT_REASONS];
+};
+
+/* machine-events.c */
+void vmm_machine_end (VmmMachine *machine, VmmVerdictKind kind, uint32_t guest_code, char *reason,
+                      char *report);
+
+void vmm_machine_on_guest_event (void *user, VmmGuestEvent event, uint32_t arg);
+void vmm_machine_on_vcpu_ended (void *user, unsigned index, VmmArchExit how, char *report);
+void vmm_machine_on_console_event (void *user, VmmConsoleEvent event, const char *text);
+void vmm_machine_on_console_output (void *user, const uint8_t *data, size_t len);
+void vmm_machine_on_watchdog (void *user, VmmWatchdogFinding finding, unsigned index, double seconds);
+gboolean vmm_machine_on_timeout (gpointer user);
+gboolean vmm_machine_on_panic_grace (gpointer user);
+
+#endif

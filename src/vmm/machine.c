@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation
+ *
+ * A machine is a configuration, a console that lives as long as the machine, and a board for each boot. What
+ * happens to it is in machine-events.c: there the verdict's kind is found. Here the machine is made and
+ * started, and when the loop hears that the run is over the threads are joined, the verdict is filled in, and
+ * the program is told.
+ */
+#include "vmm/machine.h"
+
+#include <string.h>
+
+#include "vmm/config-internal.h"
+#include "vmm/core/timer.h"
+#include "vmm/error.h"
+#include "vmm/host.h"
+#include "vmm/machine-internal.h"
+#include "vmm/verdict-internal.h"
+
+/* A guest on a KVM that runs ring 0 at full speed has said something by then. */
+#define SLOW_CHECK_US (2 * G_USEC_PER_SEC)
+#define FLUSH_PATIENCE_MS 2000
+
+static void
+on_notice (void *user, const char *text)
+{
+    VmmMachine *machine = user;
+
+    if (machine->notice != NULL)
+        machine->notice (machine, text, machine->notice_user);
+    else if (!machine->started)
+        g_ptr_array_add (machine->early_notices, g_strdup (text));
+}
+
+/* What there is to say of the files is said of the first boot: a guest must not fill a log by rebooting. */
+static void
+on_board_notice (void *user, const char *text)
+{
+    VmmMachine *machine = user;
+
+    if (machine->boots == 0)
+        on_notice (machine, text);
+}
+
+static gboolean
+on_slow_check (gpointer user)
+{
+    VmmMachine *machine = user;
+    g_autofree char *text = NULL;
+    double mips;
+
+    if (__atomic_load_n (&machine->first_output_ns, __ATOMIC_RELAXED) != 0 ||
+        !vmm_host_measure_ring0 (&mips, NULL) || vmm_host_ring0_is_fast (mips, 0))
+        return G_SOURCE_CONTINUE;
+    text = g_strdup_printf (
+        "this host's KVM runs guest kernels slowly (measured: %.1f million instructions/s in ring 0): "
+        "it has no hardware virtualization, and a stock kernel may take many minutes; see vmm doctor",
+        mips);
+    on_notice (machine, text);
+    return G_SOURCE_CONTINUE;
+}
+
+static VmmBoard *
+build_board (VmmMachine *machine, GError **error)
+{
+    VmmBoardEvents events = {
+        .guest = {vmm_machine_on_guest_event, machine},
+        .vcpu = {vmm_machine_on_vcpu_ended, machine},
+        .notice = on_board_notice,
+        .user = machine,
+    };
+    VmmBoard *board;
+
+    board =
+        vmm_board_new (machine->config, machine->context, machine->console, &machine->initrd, &events, error);
+    /* It may be large. */
+    if (!machine->config->reboots)
+        g_clear_pointer (&machine->initrd, vmm_initrd_free);
+    return board;
+}
+
+/* What a board has counted, before it goes. */
+static void
+collect (VmmMachine *machine)
+{
+    for (unsigned i = 0; i < vmm_board_n_vcpus (machine->board); i++) {
+        VmmVcpu *vcpu = vmm_board_vcpu (machine->board, i);
+
+        for (unsigned r = 0; r < VMM_VCPU_EXIT_REASONS; r++)
+            machine->exits[r] += vmm_vcpu_exits (vcpu, r);
+        if (i == 0 && machine->first_run_ns == 0)
+            machine->first_run_ns = vmm_vcpu_first_run_ns (vcpu);
+    }
+}
+
+static bool
+start_board (VmmMachine *machine, GError **error)
+{
+    machine->boots++;
+    machine->console_watch.len = 0;
+    /* Before the first vCPU: a guest's first words may ask for a look. */
+    machine->watchdog = vmm_watchdog_new (machine->context, machine->board, machine->config->watchdog_ns,
+                                          vmm_machine_on_watchdog, machine);
+    return vmm_board_start (machine->board, error);
+}
+
+static void
+reboot (VmmMachine *machine)
+{
+    g_autoptr (VmmBoard) old = NULL;
+    g_autoptr (GError) error = NULL;
+    VmmBoard *board;
+
+    /* Asked before, but a vCPU whose thread was just being started may not have been kicked. */
+    vmm_board_request_stop (machine->board);
+    vmm_board_join (machine->board);
+    /* Not before: a vCPU may have asked it for a look. */
+    g_clear_pointer (&machine->watchdog, vmm_watchdog_free);
+    collect (machine);
+    g_mutex_lock (&machine->lock);
+    old = g_steal_pointer (&machine->board);
+    machine->reset_asked = false;
+    machine->restarting = false;
+    g_clear_pointer (&machine->panic_message, g_free);
+    g_mutex_unlock (&machine->lock);
+    /* A panic of the boot before ends nothing now. */
+    g_source_set_ready_time (machine->panic_grace, -1);
+    /* Before the new one takes the memory that it has. */
+    g_clear_pointer (&old, vmm_board_free);
+    board = build_board (machine, &error);
+    g_mutex_lock (&machine->lock);
+    machine->board = board;
+    g_mutex_unlock (&machine->lock);
+    if (machine->board != NULL && start_board (machine, &error))
+        return;
+    vmm_machine_end (
+        machine, VMM_VERDICT_HOST_ERROR, 0,
+        g_strdup_printf ("the machine could not be built again for the guest's reboot: %s", error->message),
+        NULL);
+}
+
+/* Here and not with the report: symbols are read by one thread, and only now is there time for it. */
+static void
+name_function (VmmMachine *machine)
+{
+    g_autofree char *report = g_steal_pointer (&machine->report);
+    g_autofree char *where = NULL;
+    uint64_t pc;
+
+    if (report != NULL && machine->failed_vcpu >= 0 &&
+        vmm_vcpu_stopped_at (vmm_board_vcpu (machine->board, (unsigned)machine->failed_vcpu), &pc))
+        where = vmm_board_describe_pc (machine->board, pc);
+    machine->report =
+        where != NULL ? g_strdup_printf ("%s  in %s\n", report, where) : g_steal_pointer (&report);
+}
+
+static void
+fill_verdict (VmmMachine *machine)
+{
+    VmmVerdict *v = &machine->verdict;
+
+    v->kind = machine->kind;
+    v->exit_code = vmm_verdict_exit_code (machine->kind, machine->guest_code);
+    v->reason = machine->reason;
+    v->report = machine->report;
+    v->start_ns = machine->start_ns;
+    v->first_instruction_ns = machine->first_run_ns;
+    v->first_output_ns = machine->first_output_ns;
+    v->end_ns = vmm_now_ns ();
+    v->boots = machine->boots;
+    v->output_bytes = machine->output_bytes;
+    for (unsigned r = 0; r < VMM_VCPU_EXIT_REASONS; r++) {
+        if (machine->exits[r] > 0)
+            machine->exit_counts[v->n_exits++] =
+                (VmmExitCount){vmm_vcpu_exit_reason_name (r), machine->exits[r]};
+    }
+    v->exits = machine->exit_counts;
+    v->guest_memory_bytes = machine->config->mem;
+    if (machine->board != NULL)
+        v->guest_memory_used_bytes = vmm_board_memory_used (machine->board);
+}
+
+static gboolean
+on_wake (gpointer user)
+{
+    VmmMachine *machine = user;
+    bool ending;
+    bool reset_asked;
+
+    g_mutex_lock (&machine->lock);
+    ending = machine->ending;
+    reset_asked = machine->reset_asked;
+    g_mutex_unlock (&machine->lock);
+    if (!machine->started || machine->has_verdict)
+        return G_SOURCE_CONTINUE;
+    if (!ending) {
+        /* Of a paused machine it is done when that is resumed. */
+        if (reset_asked && !machine->paused)
+            reboot (machine);
+        return G_SOURCE_CONTINUE;
+    }
+    if (machine->board != NULL) {
+        vmm_board_request_stop (machine->board);
+        vmm_board_join (machine->board);
+        collect (machine);
+        name_function (machine);
+    }
+    g_clear_pointer (&machine->watchdog, vmm_watchdog_free);
+    vmm_timer_clear (&machine->timeout);
+    vmm_timer_clear (&machine->slow_check);
+    vmm_timer_clear (&machine->panic_grace);
+    vmm_chardev_flush (machine->console, FLUSH_PATIENCE_MS);
+    fill_verdict (machine);
+    machine->has_verdict = true;
+    if (machine->ended != NULL)
+        machine->ended (machine, machine->ended_user);
+    return G_SOURCE_CONTINUE;
+}
+
+/**
+ * vmm_machine_new:
+ * @config: what it is to be; copied
+ *
+ * Makes a machine and loads its guest, which does not run yet. Files are opened and KVM is asked for all that
+ * the configuration needs, so that what cannot work fails here. The machine belongs to the calling thread's
+ * default GMainContext.
+ *
+ * Returns: (transfer full) (nullable): a machine, to be freed with vmm_machine_free(); NULL with an error of
+ *   #VmmError
+ * Since: 0.1
+ */
+VmmMachine *
+vmm_machine_new (const VmmConfig *config, GError **error)
+{
+    g_autoptr (VmmMachine) machine = g_new0 (VmmMachine, 1);
+
+    machine->failed_vcpu = -1;
+    machine->start_ns = vmm_now_ns ();
+    machine->config = vmm_config_copy (config);
+    machine->context = g_main_context_ref_thread_default ();
+    machine->early_notices = g_ptr_array_new_with_free_func (g_free);
+    machine->console_watch.event = vmm_machine_on_console_event;
+    machine->console_watch.user = machine;
+    g_mutex_init (&machine->lock);
+    machine->wake = vmm_timer_new (machine->context, on_wake, machine);
+    machine->timeout = vmm_timer_new (machine->context, vmm_machine_on_timeout, machine);
+    machine->slow_check = vmm_timer_new (machine->context, on_slow_check, machine);
+    machine->panic_grace = vmm_timer_new (machine->context, vmm_machine_on_panic_grace, machine);
+    machine->console = vmm_chardev_new (machine->context, config->serial_in, config->serial_out);
+    vmm_chardev_set_tap (machine->console, vmm_machine_on_console_output, machine);
+    vmm_chardev_set_filter (machine->console, config->filter, config->filter_user);
+    machine->board = build_board (machine, error);
+    return machine->board != NULL ? g_steal_pointer (&machine) : NULL;
+}
+
+/**
+ * vmm_machine_free:
+ * @machine: (nullable): in any state: a guest that runs is ended without a verdict
+ *
+ * On the machine's thread, not from its callbacks.
+ *
+ * Since: 0.1
+ */
+void
+vmm_machine_free (VmmMachine *machine)
+{
+    if (machine == NULL)
+        return;
+    /* First the vCPUs, which may ask the watchdog for a look. */
+    if (machine->board != NULL) {
+        vmm_board_request_stop (machine->board);
+        vmm_board_join (machine->board);
+    }
+    vmm_watchdog_free (machine->watchdog);
+    vmm_board_free (machine->board);
+    vmm_initrd_free (machine->initrd);
+    vmm_chardev_free (machine->console);
+    vmm_timer_clear (&machine->wake);
+    vmm_timer_clear (&machine->timeout);
+    vmm_timer_clear (&machine->slow_check);
+    vmm_timer_clear (&machine->panic_grace);
+    g_ptr_array_unref (machine->early_notices);
+    vmm_config_free (machine->config);
+    g_main_context_unref (machine->context);
+    g_mutex_clear (&machine->lock);
+    g_free (machine->reason);
+    g_free (machine->report);
+    g_free (machine->panic_message);
+    g_free (machine);
+}
+
+/**
+ * vmm_machine_set_ended:
+ * @machine: a machine
+ * @ended: (nullable): called when the verdict is there
+ * @user: what it gets
+ *
+ * Since: 0.1
+ */
+void
+vmm_machine_set_ended (VmmMachine *machine, VmmMachineEnded ended, void *user)
+{
+    machine->ended = ended;
+    machine->ended_user = user;
+}
+
+/**
+ * vmm_machine_set_notice:
+ * @machine: a machine
+ * @notice: (nullable): told what the user should know; at once of all that was found before
+ * @user: what it gets
+ *
+ * Since: 0.1
+ */
+void
+vmm_machine_set_notice (VmmMachine *machine, VmmMachineNotice notice, void *user)
+{
+    machine->notice = notice;
+    machine->notice_user = user;
+    for (guint i = 0; notice != NULL && i < machine->early_notices->len; i++)
+        notice (machine, machine->early_notices->pdata[i], user);
+    g_ptr_array_set_size (machine->early_notices, 0);
+}
+
+static bool
+wrong_state (GError **error, const char *what)
+{
+    g_set_error (error, VMM_ERROR, VMM_ERROR_BUSY, "the machine cannot be %s", what);
+    return false;
+}
+
+/**
+ * vmm_machine_start:
+ * @machine: a machine
+ *
+ * Lets the guest run. Its end is told by the function of vmm_machine_set_ended(), while the machine's context
+ * is being run.
+ *
+ * Returns: false with %VMM_ERROR_BUSY when it was started before, with %VMM_ERROR_HOST when the host has no
+ *   thread left; the machine can then only be freed
+ * Since: 0.1
+ */
+bool
+vmm_machine_start (VmmMachine *machine, GError **error)
+{
+    if (machine->started)
+        return wrong_state (error, "started twice");
+    machine->started = true;
+    if (machine->config->timeout_ns > 0)
+        vmm_timer_arm (machine->timeout, machine->config->timeout_ns / 1000);
+    vmm_timer_arm (machine->slow_check, SLOW_CHECK_US);
+    /* What ended the run before it began is told now. */
+    vmm_timer_arm (machine->wake, 0);
+    return start_board (machine, error);
+}
+
+/**
+ * vmm_machine_pause:
+ * @machine: a machine
+ *
+ * Stops the guest's vCPUs where they are; returns when they are at rest. A timeout goes on.
+ *
+ * Returns: false with %VMM_ERROR_BUSY when the guest does not run
+ * Since: 0.1
+ */
+bool
+vmm_machine_pause (VmmMachine *machine, GError **error)
+{
+    if (!machine->started || machine->paused || machine->has_verdict || machine->board == NULL)
+        return wrong_state (error, "paused: it does not run");
+    vmm_board_pause (machine->board);
+    /* There is nothing to watch, and what was stuck before does not count after. */
+    g_clear_pointer (&machine->watchdog, vmm_watchdog_free);
+    machine->paused = true;
+    return true;
+}
+
+/**
+ * vmm_machine_resume:
+ * @machine: a machine
+ *
+ * Lets a paused guest go on.
+ *
+ * Returns: false with %VMM_ERROR_BUSY when it was not paused
+ * Since: 0.1
+ */
+bool
+vmm_machine_resume (VmmMachine *machine, GError **error)
+{
+    if (!machine->paused || machine->has_verdict)
+        return wrong_state (error, "resumed: it is not paused");
+    machine->paused = false;
+    /* A reboot may have been asked for just before the pause. */
+    vmm_timer_arm (machine->wake, 0);
+    machine->watchdog = vmm_watchdog_new (machine->context, machine->board, machine->config->watchdog_ns,
+                                          vmm_machine_on_watchdog, machine);
+    vmm_board_resume (machine->board);
+    return true;
+}
+
+/**
+ * vmm_machine_stop:
+ * @machine: a machine
+ * @reason: (nullable): who or what stops it, for the verdict
+ *
+ * Any thread: ends the run with %VMM_VERDICT_STOPPED, unless it is over. The guest is not asked.
+ *
+ * Since: 0.1
+ */
+void
+vmm_machine_stop (VmmMachine *machine, const char *reason)
+{
+    vmm_machine_end (machine, VMM_VERDICT_STOPPED, 0,
+                     reason != NULL ? g_strdup_printf ("stopped: %s", reason) : g_strdup ("stopped"), NULL);
+}
+
+/**
+ * vmm_machine_press_power_button:
+ * @machine: a machine
+ *
+ * Any thread: asks the guest to shut down in good order, as a person at a computer would.
+ *
+ * Since: 0.1
+ */
+void
+vmm_machine_press_power_button (VmmMachine *machine)
+{
+    g_mutex_lock (&machine->lock);
+    if (machine->board != NULL)
+        vmm_arch_vm_press_power_button (vmm_board_arch (machine->board));
+    g_mutex_unlock (&machine->lock);
+}
+
+/**
+ * vmm_machine_get_verdict:
+ * @machine: a machine
+ *
+ * Returns: (transfer none) (nullable): how the run ended; NULL while it is not over
+ * Since: 0.1
+ */
+const VmmVerdict *
+vmm_machine_get_verdict (const VmmMachine *machine)
+{
+    return machine->has_verdict ? &machine->verdict : NULL;
+}
+
+/**
+ * vmm_machine_run:
+ * @machine: a machine
+ *
+ * Starts the machine if it was not, and runs its context until there is a verdict.
+ *
+ * Returns: (transfer none) (nullable): the verdict; NULL with an error when it could not be started
+ * Since: 0.1
+ */
+const VmmVerdict *
+vmm_machine_run (VmmMachine *machine, GError **error)
+{
+    if (!machine->started && !vmm_machine_start (machine, error))
+        return NULL;
+    while (!machine->has_verdict)
+        g_main_context_iteration (machine->context, TRUE);
+    return &machine->verdict;
+}

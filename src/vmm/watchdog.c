@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation
+ *
+ * Two ends come without any exit to vmm, so the vCPUs must be looked at:
+ *
+ * - Halted: every vCPU waits in HLT with interrupts off, or was never started. Nothing can wake it again, so
+ *   two looks that find it are proof.
+ * - Hung: a vCPU runs with interrupts off and has made no exit to vmm for the whole limit, in every look. A
+ *   kernel that works does not do that; one that computes that long without interrupts and without output
+ *   cannot be told from one that is stuck, and for it there is --watchdog off. Where KVM interprets the
+ * guest's kernel, all takes longer: before a guest is called hung the host's speed is measured, and on a slow
+ * one the limit grows by as much as the host is slower than a usual one.
+ *
+ * A look kicks each vCPU out of the guest for the time of three ioctls. Looks start soon after the guest
+ * does, since most machines that halt do so early, and become rare while the guest idles, so that an idle
+ * machine stays idle.
+ */
+#include "vmm/watchdog.h"
+
+#include "vmm/core/timer.h"
+#include "vmm/host.h"
+
+#define LOOK_FIRST_US (500 * 1000)
+#define LOOK_IDLE_MAX_US (20 * G_USEC_PER_SEC)
+#define LOOKS_PER_LIMIT 8
+#define ANSWER_PATIENCE_US (2 * G_USEC_PER_SEC)
+/* A kernel's speed on hardware; what is below is slower by the quotient. */
+#define USUAL_MIPS 1000.0
+#define SLOWER_MAX 1000.0
+
+typedef struct {
+    uint64_t exits;      /* at the last look */
+    int64_t stuck_since; /* µs; 0: not stuck */
+} Seen;
+
+struct _VmmWatchdog {
+    GSource *timer;
+    VmmBoard *board;
+    int64_t limit_us; /* 0: hangs are not looked for */
+    bool limit_scaled;
+    VmmWatchdogFunc found;
+    void *user;
+    int64_t interval_us;
+    unsigned halted_looks;
+    Seen *seen;
+};
+
+/* Asks all vCPUs at once, so that the slowest is waited for only once. Returns how many answered. */
+static unsigned
+take_samples (VmmBoard *board, VmmVcpuSample *samples, bool *answered)
+{
+    unsigned n = vmm_board_n_vcpus (board);
+    int64_t deadline = g_get_monotonic_time () + ANSWER_PATIENCE_US;
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        vmm_vcpu_request_sample (vmm_board_vcpu (board, i));
+    for (unsigned i = 0; i < n; i++) {
+        answered[i] = vmm_vcpu_wait_sample (vmm_board_vcpu (board, i), deadline, &samples[i]);
+        count += answered[i] ? 1 : 0;
+    }
+    return count;
+}
+
+/* For how many µs vCPU @i has been stuck. */
+static int64_t
+update_seen (VmmWatchdog *watchdog, unsigned i, const VmmVcpuSample *sample, int64_t now)
+{
+    Seen *seen = &watchdog->seen[i];
+    uint64_t exits = vmm_vcpu_total_exits (vmm_board_vcpu (watchdog->board, i));
+    bool stuck = !sample->off && !sample->halted && sample->interrupts_off && exits == seen->exits;
+
+    seen->exits = exits;
+    if (!stuck)
+        seen->stuck_since = 0;
+    else if (seen->stuck_since == 0)
+        seen->stuck_since = now;
+    return stuck ? now - seen->stuck_since : 0;
+}
+
+/* The limit for this host; measured once, and only when a guest is suspected. */
+static void
+scale_limit (VmmWatchdog *watchdog)
+{
+    double mips;
+
+    if (watchdog->limit_scaled)
+        return;
+    watchdog->limit_scaled = true;
+    if (vmm_host_measure_ring0 (&mips, NULL) && mips > 0 && mips < USUAL_MIPS)
+        watchdog->limit_us = (int64_t)((double)watchdog->limit_us * MIN (USUAL_MIPS / mips, SLOWER_MAX));
+}
+
+static void
+set_next_look (VmmWatchdog *watchdog, bool idle, bool suspicious)
+{
+    int64_t most = watchdog->limit_us > 0 ? watchdog->limit_us / LOOKS_PER_LIMIT : LOOK_IDLE_MAX_US;
+
+    if (suspicious)
+        watchdog->interval_us = LOOK_FIRST_US;
+    else
+        watchdog->interval_us *= 2;
+    watchdog->interval_us =
+        MIN (watchdog->interval_us, idle ? LOOK_IDLE_MAX_US : MAX (most, LOOK_FIRST_US / 10));
+    vmm_timer_arm (watchdog->timer, watchdog->interval_us);
+}
+
+static gboolean
+look (gpointer data)
+{
+    VmmWatchdog *watchdog = data;
+    unsigned n = vmm_board_n_vcpus (watchdog->board);
+    g_autofree VmmVcpuSample *samples = g_new0 (VmmVcpuSample, n);
+    g_autofree bool *answered = g_new0 (bool, n);
+    bool all_off = take_samples (watchdog->board, samples, answered) == n;
+    bool idle = all_off;
+    int64_t now = g_get_monotonic_time ();
+    int64_t worst = 0;
+    unsigned worst_index = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        int64_t stuck = answered[i] ? update_seen (watchdog, i, &samples[i], now) : 0;
+
+        all_off = all_off && samples[i].off;
+        idle = idle && (samples[i].off || samples[i].halted);
+        if (stuck > worst) {
+            worst = stuck;
+            worst_index = i;
+        }
+    }
+    watchdog->halted_looks = all_off ? watchdog->halted_looks + 1 : 0;
+    if (watchdog->halted_looks >= 2) {
+        watchdog->found (watchdog->user, VMM_WATCHDOG_HALTED, 0, 0);
+        return G_SOURCE_CONTINUE;
+    }
+    if (watchdog->limit_us > 0 && worst >= watchdog->limit_us)
+        scale_limit (watchdog);
+    if (watchdog->limit_us > 0 && worst >= watchdog->limit_us) {
+        watchdog->found (watchdog->user, VMM_WATCHDOG_HUNG, worst_index, (double)worst / G_USEC_PER_SEC);
+        return G_SOURCE_CONTINUE;
+    }
+    set_next_look (watchdog, idle, all_off);
+    return G_SOURCE_CONTINUE;
+}
+
+/**
+ * vmm_watchdog_new:
+ * @context: the loop on which it looks
+ * @board: what it looks at; outlives it
+ * @limit_ns: how long a vCPU may be stuck; 0: for ever
+ * @found: told what was found, on the loop thread; it then ends the watchdog
+ * @user: what @found gets
+ *
+ * Returns: (transfer full): a watchdog over vCPUs that run
+ */
+VmmWatchdog *
+vmm_watchdog_new (GMainContext *context, VmmBoard *board, int64_t limit_ns, VmmWatchdogFunc found, void *user)
+{
+    VmmWatchdog *watchdog = g_new0 (VmmWatchdog, 1);
+
+    watchdog->board = board;
+    watchdog->limit_us = limit_ns / 1000;
+    watchdog->found = found;
+    watchdog->user = user;
+    watchdog->seen = g_new0 (Seen, vmm_board_n_vcpus (board));
+    watchdog->interval_us = LOOK_FIRST_US;
+    watchdog->timer = vmm_timer_new (context, look, watchdog);
+    set_next_look (watchdog, true, true);
+    return watchdog;
+}
+
+/**
+ * vmm_watchdog_free:
+ * @watchdog: (nullable)
+ */
+void
+vmm_watchdog_free (VmmWatchdog *watchdog)
+{
+    if (watchdog == NULL)
+        return;
+    vmm_timer_clear (&watchdog->timer);
+    g_free (watchdog->seen);
+    g_free (watchdog);
+}
+
+/**
+ * vmm_watchdog_look_now:
+ *
+ * Any thread: something happened after which the guest may be at its end.
+ */
+void
+vmm_watchdog_look_now (VmmWatchdog *watchdog)
+{
+    vmm_timer_arm (watchdog->timer, 0);
+}
+
+/**
+ * vmm_watchdog_describe:
+ * @report: gets a line for each vCPU: where it is, in which function if that is known
+ *
+ * On the loop thread, while the vCPUs run.
+ */
+void
+vmm_watchdog_describe (VmmBoard *board, GString *report)
+{
+    unsigned n = vmm_board_n_vcpus (board);
+    g_autofree VmmVcpuSample *samples = g_new0 (VmmVcpuSample, n);
+    g_autofree bool *answered = g_new0 (bool, n);
+
+    take_samples (board, samples, answered);
+    for (unsigned i = 0; i < n; i++) {
+        const VmmVcpuSample *s = &samples[i];
+        g_autofree char *where = answered[i] ? vmm_board_describe_pc (board, s->pc) : NULL;
+
+        if (!answered[i]) {
+            g_string_append_printf (report, "vCPU %u: ended, or does not answer\n", i);
+            continue;
+        }
+        g_string_append_printf (report, "vCPU %u: at %016" G_GINT64_MODIFIER "x%s%s%s, %s, interrupts %s\n",
+                                i, s->pc, where != NULL ? " (" : "", where != NULL ? where : "",
+                                where != NULL ? ")" : "",
+                                s->off         ? "off"
+                                : s->halted    ? "waiting for an interrupt"
+                                : s->user_mode ? "running a program"
+                                               : "running the kernel",
+                                s->interrupts_off ? "off" : "on");
+    }
+}

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Initrds, and the tree of files that a run needs, be it used in place or as the outer machine's disk."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+from . import hang
+
+HERE = Path(__file__).resolve().parent.parent
+# What a guest kernel may need and has as modules only.
+GUEST_MODULES = ["pvpanic", "pvpanic-pci", "pvpanic-mmio", "evdev"]
+
+
+class Cpio:
+    """Writes a cpio archive in the "newc" format, device nodes included, without being root."""
+
+    def __init__(self):
+        self._parts = []
+        self._inode = 0
+        self._folders = set()
+
+    def _entry(self, name, mode, data=b"", device=(0, 0)):
+        self._inode += 1
+        encoded = name.encode() + b"\0"
+        fields = (self._inode, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(encoded), 0)
+        header = b"070701" + b"".join(b"%08X" % field for field in fields)
+        self._parts.append(header + encoded + bytes(-(len(header) + len(encoded)) % 4))
+        self._parts.append(data + bytes(-len(data) % 4))
+
+    def _parents(self, name):
+        for parent in reversed(Path(name).parents):
+            self.folder(str(parent))
+
+    def folder(self, name):
+        if name not in (".", "") and name not in self._folders:
+            self._parents(name)
+            self._folders.add(name)
+            self._entry(name, stat.S_IFDIR | 0o755)
+
+    def file(self, name, data, mode=0o644):
+        self._parents(name)
+        self._entry(name, stat.S_IFREG | mode, data)
+
+    def link(self, name, target):
+        self._parents(name)
+        self._entry(name, stat.S_IFLNK | 0o777, target.encode())
+
+    def device(self, name, major, minor):
+        self._parents(name)
+        self._entry(name, stat.S_IFCHR | 0o600, device=(major, minor))
+
+    def close(self):
+        self._entry("TRAILER!!!", 0)
+        return b"".join(self._parts)
+
+
+def find_busybox():
+    """Return the static busybox, or None."""
+    for candidate in (shutil.which("busybox.static"), shutil.which("busybox"), "/bin/busybox"):
+        if candidate and b"/lib64/ld-linux" not in Path(candidate).read_bytes():
+            return Path(candidate)
+    return None
+
+
+def _base(busybox, init):
+    archive = Cpio()
+    for folder in ("proc", "sys", "dev", "in", "tmp", "etc"):
+        archive.folder(folder)
+    archive.device("dev/console", 5, 1)
+    archive.file("bin/busybox", busybox.read_bytes(), 0o755)
+    for applet in subprocess.run([busybox, "--list"], check=True, text=True, capture_output=True).stdout.split():
+        if applet != "busybox":
+            archive.link(f"bin/{applet}", "busybox")
+    archive.file("init", init.read_bytes(), 0o755)
+    return archive
+
+
+def _add_modules(archive, modules):
+    archive.folder("modules")
+    archive.file("modules/order", "".join(name + "\n" for name, _ in modules).encode())
+    for name, data in modules:
+        archive.file(f"modules/{name}", data)
+
+
+def guest_initrd(busybox):
+    """The initrd of every guest: busybox and guest-init.sh."""
+    return _base(busybox, HERE / "guest-init.sh").close()
+
+
+def guest_modules(kernel):
+    """A second initrd, with modules of one kernel; the guest sees both as one tree."""
+    archive = Cpio()
+    _add_modules(archive, kernel.with_dependencies(GUEST_MODULES))
+    donor = kernel.find_module(hang.DONOR)
+    if donor:
+        archive.file("modules/hang.ko", hang.make(donor))
+    return archive.close()
+
+
+def outer_initrd(busybox, kernel):
+    """The initrd of the nested bed's outer machine."""
+    archive = _base(busybox, HERE / "l1-init.sh")
+    wanted = ["virtio_pci", "virtio_blk", "virtio_console", "kvm", "kvm_amd"]
+    _add_modules(archive, kernel.with_dependencies(wanted))
+    return archive.close()
+
+
+def place(source, target):
+    """Put a file into the tree, as a hard link where that is possible."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:
+        shutil.copyfile(source, target)
+        shutil.copymode(source, target)
+
+
+def shared_libraries(program):
+    """Return the paths of the loader and of all shared libraries that the program needs."""
+    listed = subprocess.run(["ldd", program], check=False, text=True, capture_output=True).stdout
+    return re.findall(r"(/\S+) \(0x", listed)
+
+
+def add_program(stage, name, program):
+    """Put a program at bin/NAME and its libraries where its loader will look in the outer machine."""
+    place(program, stage / "bin" / name)
+    os.chmod(stage / "bin" / name, 0o755)
+    for library in shared_libraries(program):
+        place(library, stage / "root" / library.lstrip("/"))
+
+
+def make_disk(stage, disk):
+    """Make an ext4 image of the tree."""
+    size = sum(path.lstat().st_size for path in stage.rglob("*")) * 11 // 10 + (48 << 20)
+    disk.unlink(missing_ok=True)
+    made = subprocess.run(
+        ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", stage, disk, f"{size >> 10}k"],
+        check=False, text=True, capture_output=True, env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"},
+    )
+    if made.returncode != 0:
+        raise OSError(f"mke2fs: {made.stderr.strip()}")

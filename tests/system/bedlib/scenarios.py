@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the scenario files, and turns each scenario into a job: a shell script that both beds can run."""
+
+import shlex
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+
+@dataclass
+class Scenario:
+    """One run of vmm and what must come of it. tests/system/README.md explains the keys."""
+
+    name: str
+    kernel: str = ""
+    kernels: list = field(default_factory=list)
+    initrd: list = field(default_factory=lambda: ["guest"])
+    action: str = ""
+    append: str = ""
+    mem: str = "256M"
+    cpus: str = ""
+    args: list = field(default_factory=list)
+    setup: str = ""
+    tty: bool = False
+    script: str = ""
+    timeout: float = 90
+    memory_needed: int = 0
+    tags: list = field(default_factory=list)
+    exit: object = 0
+    console: list = field(default_factory=list)
+    console_not: list = field(default_factory=list)
+    check: list = field(default_factory=list)
+    json: dict = field(default_factory=dict)
+    write_json: bool = True
+    termios: str = ""
+    max_seconds: float = 0
+    program: str = "vmm"
+    wrap: list = field(default_factory=list)
+
+    def arguments(self, inputs, outputs):
+        """Return vmm's arguments, with the paths that hold on the machine which runs it."""
+        found = []
+        if self.kernel:
+            found += ["--kernel", f"{inputs}/kernels/{self.kernel}", "--mem", self.mem]
+            for name in self.initrd:
+                image = f"modules-{self.kernel}" if name == "modules" else name
+                found += ["--initrd", f"{inputs}/initrd/{image}.img"]
+            words = ([f"vmmtest={self.action}"] if self.action else []) + ([self.append] if self.append else [])
+            if words:
+                found += ["--append", " ".join(words)]
+            if self.cpus:
+                found += ["--cpus", self.cpus]
+            if self.write_json:
+                found += ["--json", f"{outputs}/vmm.json"]
+        values = {"{in}": inputs, "{out}": outputs, "{long}": "x=" + "y" * 4998}
+        for arg in self.args:
+            for key, value in values.items():
+                arg = arg.replace(key, value)
+            found.append(arg)
+        return found
+
+    def write_job(self, folder, inputs, outputs, scale):
+        """Write the job's script and its typist's script; `inputs` and `outputs` are as the job will see them."""
+        folder.mkdir(parents=True)
+        drive = [f"{inputs}/bin/drive", "--timeout", f"{self.timeout * scale:g}"]
+        drive += ["--log", f"{outputs}/console.log", "--result", f"{outputs}/result"]
+        if self.tty:
+            drive.append("--tty")
+        if self.script:
+            (folder / "script").write_text(self.script)
+            drive += ["--script", f"{inputs}/jobs/{folder.name}/script"]
+        command = drive + ["--"] + self.wrap + [f"{inputs}/bin/{self.program}"] + self.arguments(inputs, outputs)
+        lines = ["# SPDX-License-Identifier: Apache-2.0", f"IN={shlex.quote(inputs)} OUT={shlex.quote(outputs)}"]
+        lines += [self.setup.strip()] if self.setup else []
+        lines += [shlex.join(command)]
+        (folder / "run").write_text("\n".join(lines) + "\n")
+
+
+def _expand(table, path):
+    """One table gives one scenario, or one for each kernel that it names."""
+    known = {entry.name for entry in fields(Scenario)}
+    unknown = set(table) - known
+    if unknown or "name" not in table:
+        raise ValueError(f"{path}: {table.get('name', 'a scenario')}: unknown or missing keys: {sorted(unknown) or 'name'}")
+    if not table.get("kernels"):
+        return [Scenario(**table)]
+    plain = {key: value for key, value in table.items() if key not in ("kernels", "name")}
+    return [Scenario(name=f"{table['name']}/{kernel}", kernel=kernel, **plain) for kernel in table["kernels"]]
+
+
+def load(folder):
+    """Return the scenarios of all files in the folder, in order."""
+    found = []
+    for path in sorted(Path(folder).glob("*.toml")):
+        with open(path, "rb") as stream:
+            for table in tomllib.load(stream).get("scenario", []):
+                found += _expand(table, path.name)
+    names = [scenario.name for scenario in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name}: two scenarios have this name")
+    return found
