@@ -23,6 +23,7 @@ struct _VmmConfig {
     int debug_exit_port; /* -1: none */
     int64_t timeout_ns;  /* 0: none */
     int64_t watchdog_ns; /* 0: none */
+    bool watchdog_exact; /* the user's own figure, whatever the host's speed */
     int serial_in;
     int serial_out;
     VmmInputFilter filter;

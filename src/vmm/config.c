@@ -285,7 +285,10 @@ set_watchdog (VmmConfig *config, const char *value, GError **error)
         config->watchdog_ns = 0;
         return true;
     }
-    return parse_seconds ("watchdog", value, &config->watchdog_ns, error);
+    if (!parse_seconds ("watchdog", value, &config->watchdog_ns, error))
+        return false;
+    config->watchdog_exact = true;
+    return true;
 }
 
 /* Each key once: what it is called, what it takes, what it does; and below, in the same order, what sets it.

@@ -101,7 +101,7 @@ start_board (VmmMachine *machine, GError **error)
     machine->console_watch.len = 0;
     /* Before the first vCPU: a guest's first words may ask for a look. */
     machine->watchdog = vmm_watchdog_new (machine->context, machine->board, machine->config->watchdog_ns,
-                                          vmm_machine_on_watchdog, machine);
+                                          !machine->config->watchdog_exact, vmm_machine_on_watchdog, machine);
     return vmm_board_start (machine->board, error);
 }
 
@@ -394,7 +394,7 @@ vmm_machine_resume (VmmMachine *machine, GError **error)
     /* A reboot may have been asked for just before the pause. */
     vmm_timer_arm (machine->wake, 0);
     machine->watchdog = vmm_watchdog_new (machine->context, machine->board, machine->config->watchdog_ns,
-                                          vmm_machine_on_watchdog, machine);
+                                          !machine->config->watchdog_exact, vmm_machine_on_watchdog, machine);
     vmm_board_resume (machine->board);
     return true;
 }

@@ -9,8 +9,8 @@
  * - Hung: a vCPU runs with interrupts off and has made no exit to vmm for the whole limit, in every look. A
  *   kernel that works does not do that; one that computes that long without interrupts and without output
  *   cannot be told from one that is stuck, and for it there is --watchdog off. Where KVM interprets the
- * guest's kernel, all takes longer: before a guest is called hung the host's speed is measured, and on a slow
- * one the limit grows by as much as the host is slower than a usual one.
+ * guest's kernel, all takes longer: unless the user set the limit, the host's speed is measured before a
+ * guest is called hung, and on a slow one the limit grows by as much as the host is slower than a usual one.
  *
  * A look kicks each vCPU out of the guest for the time of three ioctls. Looks start soon after the guest
  * does, since most machines that halt do so early, and become rare while the guest idles, so that an idle
@@ -38,7 +38,7 @@ struct _VmmWatchdog {
     GSource *timer;
     VmmBoard *board;
     int64_t limit_us; /* 0: hangs are not looked for */
-    bool limit_scaled;
+    bool limit_final; /* not to be scaled, or scaled already */
     VmmWatchdogFunc found;
     void *user;
     int64_t interval_us;
@@ -85,9 +85,9 @@ scale_limit (VmmWatchdog *watchdog)
 {
     double mips;
 
-    if (watchdog->limit_scaled)
+    if (watchdog->limit_final)
         return;
-    watchdog->limit_scaled = true;
+    watchdog->limit_final = true;
     if (vmm_host_measure_ring0 (&mips, NULL) && mips > 0 && mips < USUAL_MIPS)
         watchdog->limit_us = (int64_t)((double)watchdog->limit_us * MIN (USUAL_MIPS / mips, SLOWER_MAX));
 }
@@ -149,18 +149,21 @@ look (gpointer data)
  * @context: the loop on which it looks
  * @board: what it looks at; outlives it
  * @limit_ns: how long a vCPU may be stuck; 0: for ever
+ * @scaled: on a host that runs guest kernels slowly, wait for longer
  * @found: told what was found, on the loop thread; it then ends the watchdog
  * @user: what @found gets
  *
  * Returns: (transfer full): a watchdog over vCPUs that run
  */
 VmmWatchdog *
-vmm_watchdog_new (GMainContext *context, VmmBoard *board, int64_t limit_ns, VmmWatchdogFunc found, void *user)
+vmm_watchdog_new (GMainContext *context, VmmBoard *board, int64_t limit_ns, bool scaled,
+                  VmmWatchdogFunc found, void *user)
 {
     VmmWatchdog *watchdog = g_new0 (VmmWatchdog, 1);
 
     watchdog->board = board;
     watchdog->limit_us = limit_ns / 1000;
+    watchdog->limit_final = !scaled;
     watchdog->found = found;
     watchdog->user = user;
     watchdog->seen = g_new0 (Seen, vmm_board_n_vcpus (board));

@@ -14,7 +14,7 @@ typedef void (*VmmWatchdogFunc) (void *user, VmmWatchdogFinding finding, unsigne
 
 typedef struct _VmmWatchdog VmmWatchdog;
 
-VmmWatchdog *vmm_watchdog_new (GMainContext *context, VmmBoard *board, int64_t limit_ns,
+VmmWatchdog *vmm_watchdog_new (GMainContext *context, VmmBoard *board, int64_t limit_ns, bool scaled,
                                VmmWatchdogFunc found, void *user);
 void vmm_watchdog_free (VmmWatchdog *watchdog);
 void vmm_watchdog_look_now (VmmWatchdog *watchdog);
