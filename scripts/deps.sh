@@ -5,11 +5,12 @@
 #   scripts/deps.sh [build] [run] [test]    default: build
 set -eu
 
-build='gcc meson ninja-build pkg-config binutils libc6-dev libglib2.0-dev zlib1g-dev liblz4-dev libzstd-dev liblzma-dev libjansson-dev'
+build='gcc meson ninja-build pkg-config binutils libc6-dev libglib2.0-dev zlib1g-dev liblz4-dev libzstd-dev liblzma-dev libjansson-dev
+    liburing-dev libslirp-dev'
 run='busybox-static qemu-system-x86 e2fsprogs python3 dpkg'
 # Unit tests, ACPI tables, the lints, man pages, fuzzing.
 test='libcriterion-dev acpica-tools clang clang-format-14 libclang-rt-14-dev mandoc
-    git ca-certificates libgcc-12-dev'
+    git ca-certificates libgcc-12-dev qemu-utils iproute2'
 
 [ $# -gt 0 ] || set -- build
 wanted=
