@@ -181,6 +181,33 @@ vmm_kvm_add_memory (VmmKvm *kvm, const VmmMemRegion *region, GError **error)
     return true;
 }
 
+static bool
+set_doorbell (void *host, const VmmDoorbell *doorbell, bool on)
+{
+    const VmmKvm *kvm = host;
+    struct kvm_ioeventfd request = {
+        .addr = doorbell->gpa,
+        .len = doorbell->size,
+        .fd = doorbell->fd,
+        .datamatch = doorbell->value,
+        .flags =
+            (doorbell->match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0u) | (on ? 0u : KVM_IOEVENTFD_FLAG_DEASSIGN),
+    };
+
+    return ioctl (kvm->vm_fd, KVM_IOEVENTFD, &request) == 0;
+}
+
+/**
+ * vmm_kvm_doorbells:
+ *
+ * Returns: who connects doorbells, valid as long as @kvm
+ */
+VmmDoorbellHost
+vmm_kvm_doorbells (VmmKvm *kvm)
+{
+    return (VmmDoorbellHost){set_doorbell, kvm};
+}
+
 /**
  * vmm_kvm_create_vcpu:
  * @id: on x86 the APIC id

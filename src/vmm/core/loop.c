@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation
+ *
+ * A loop is one thread that sleeps in epoll_wait() and calls what is ready. Devices work on it, so that what
+ * they own needs no lock: other threads hand their wishes over, by vmm_loop_post() or, waiting for the
+ * result, by vmm_loop_call(). The thread begins with the first use, since most loops of a machine that starts
+ * have nothing to do yet.
+ *
+ * Watches may be removed while a batch of events is being dispatched, by a callback of the same batch. A
+ * removed watch stays in memory until the batch is over and its callback is not called any more.
+ *
+ * Timers are few for each loop: a list and one timerfd, set to the earliest.
+ *
+ * Locks: one mutex guards the queue of posted functions and the state of the thread. Watches and timers are
+ * touched by the loop's thread only, or by any thread while the loop's has not begun; vmm_loop_watch() and
+ * its like called from elsewhere hand themselves over.
+ */
+#include "vmm/core/loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "vmm/core/timer.h"
+#include "vmm/error.h"
+
+#define EVENTS_PER_WAIT 32
+#define NS_PER_S INT64_C (1000000000)
+
+typedef struct {
+    VmmLoopFunc func;
+    void *user;
+    bool *done; /* NULL: nobody waits */
+} Posted;
+
+struct _VmmLoopWatch {
+    VmmLoop *loop;
+    VmmLoopWatchFunc func;
+    void *user;
+    int fd;
+};
+
+struct _VmmLoopTimer {
+    VmmLoop *loop;
+    VmmLoopFunc func;
+    void *user;
+    int64_t deadline_ns; /* 0: not armed */
+};
+
+struct _VmmLoop {
+    char *name;
+    int epoll_fd;
+    int wake_fd;
+    int timer_fd;
+    GMutex lock;
+    GCond finished; /* a call is done, or the thread is there */
+    GThread *thread;
+    GArray *posted; /* of Posted */
+    bool ending;
+    /* The thread's own. */
+    GPtrArray *removed;      /* watches that are freed when the batch is over */
+    GPtrArray *timers;       /* of VmmLoopTimer */
+    int64_t timer_set_ns;    /* what timer_fd is set to; 0: off */
+    VmmLoopWatch wake_watch; /* only their addresses matter: epoll's data */
+    VmmLoopWatch timers_watch;
+    bool dispatching;
+};
+
+static void
+take_posted (VmmLoop *loop, GArray *batch)
+{
+    g_mutex_lock (&loop->lock);
+    g_array_set_size (batch, 0);
+    if (loop->posted->len > 0) {
+        g_array_append_vals (batch, loop->posted->data, loop->posted->len);
+        g_array_set_size (loop->posted, 0);
+    }
+    g_mutex_unlock (&loop->lock);
+}
+
+static void
+run_posted (VmmLoop *loop, GArray *batch)
+{
+    take_posted (loop, batch);
+    for (guint i = 0; i < batch->len; i++) {
+        Posted *posted = &g_array_index (batch, Posted, i);
+
+        posted->func (posted->user);
+        if (posted->done == NULL)
+            continue;
+        g_mutex_lock (&loop->lock);
+        *posted->done = true;
+        g_cond_broadcast (&loop->finished);
+        g_mutex_unlock (&loop->lock);
+    }
+}
+
+static void
+set_timer_fd (VmmLoop *loop)
+{
+    struct itimerspec spec = {0};
+    int64_t earliest = 0;
+
+    for (guint i = 0; i < loop->timers->len; i++) {
+        const VmmLoopTimer *timer = loop->timers->pdata[i];
+
+        if (timer->deadline_ns != 0 && (earliest == 0 || timer->deadline_ns < earliest))
+            earliest = timer->deadline_ns;
+    }
+    if (earliest == loop->timer_set_ns)
+        return;
+    loop->timer_set_ns = earliest;
+    spec.it_value.tv_sec = earliest / NS_PER_S;
+    spec.it_value.tv_nsec = earliest % NS_PER_S;
+    timerfd_settime (loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+static void
+run_timers (VmmLoop *loop)
+{
+    int64_t now = vmm_now_ns ();
+    uint64_t expirations;
+
+    if (read (loop->timer_fd, &expirations, sizeof expirations) < 0)
+        return; /* set anew in the meantime */
+    loop->timer_set_ns = 0;
+    /* A callback may free timers, its own too, or make new ones: begin anew after each. */
+    for (guint i = 0; i < loop->timers->len; i++) {
+        VmmLoopTimer *timer = loop->timers->pdata[i];
+
+        if (timer->deadline_ns == 0 || timer->deadline_ns > now)
+            continue;
+        timer->deadline_ns = 0;
+        timer->func (timer->user);
+        i = (guint)-1;
+    }
+    set_timer_fd (loop);
+}
+
+static bool
+is_removed (const VmmLoop *loop, const VmmLoopWatch *watch)
+{
+    for (guint i = 0; i < loop->removed->len; i++) {
+        if (loop->removed->pdata[i] == watch)
+            return true;
+    }
+    return false;
+}
+
+static void
+dispatch (VmmLoop *loop, const struct epoll_event *events, int n, GArray *batch)
+{
+    loop->dispatching = true;
+    for (int i = 0; i < n; i++) {
+        VmmLoopWatch *watch = events[i].data.ptr;
+
+        if (watch == &loop->wake_watch) {
+            eventfd_t value;
+
+            eventfd_read (loop->wake_fd, &value);
+            run_posted (loop, batch);
+        } else if (watch == &loop->timers_watch) {
+            run_timers (loop);
+        } else if (loop->removed->len == 0 || !is_removed (loop, watch)) {
+            watch->func (watch->user, events[i].events);
+        }
+    }
+    loop->dispatching = false;
+    if (loop->removed->len > 0)
+        g_ptr_array_set_size (loop->removed, 0);
+}
+
+static bool
+is_ending (VmmLoop *loop)
+{
+    g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&loop->lock);
+
+    return loop->ending && loop->posted->len == 0;
+}
+
+static gpointer
+run (gpointer data)
+{
+    VmmLoop *loop = data;
+    g_autoptr (GArray) batch = g_array_new (FALSE, FALSE, sizeof (Posted));
+    struct epoll_event events[EVENTS_PER_WAIT];
+    sigset_t all;
+
+    /* A program's signals are the affair of its own threads. */
+    sigfillset (&all);
+    pthread_sigmask (SIG_SETMASK, &all, NULL);
+    /* Who began the thread may still be storing its handle, which vmm_loop_is_current() compares. */
+    g_mutex_lock (&loop->lock);
+    g_mutex_unlock (&loop->lock);
+    while (!is_ending (loop)) {
+        int n = epoll_wait (loop->epoll_fd, events, EVENTS_PER_WAIT, -1);
+
+        if (n > 0)
+            dispatch (loop, events, n, batch);
+    }
+    return NULL;
+}
+
+static void
+ensure_thread_locked (VmmLoop *loop)
+{
+    /* GLib ends the process where there is no thread to be had; a machine that can have no loop cannot run.
+     */
+    if (loop->thread == NULL)
+        g_atomic_pointer_set (&loop->thread, g_thread_new (loop->name, run, loop));
+}
+
+static bool
+poll_for (VmmLoop *loop, int fd, VmmLoopWatch *watch, GError **error)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = watch};
+
+    if (fd >= 0 && epoll_ctl (loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
+        return true;
+    g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "event loop \"%s\": %s", loop->name, g_strerror (errno));
+    return false;
+}
+
+/**
+ * vmm_loop_new:
+ * @name: of its thread, at most 15 characters are shown; copied
+ *
+ * Returns: (transfer full) (nullable): a loop; NULL with %VMM_ERROR_HOST when there are no descriptors left
+ */
+VmmLoop *
+vmm_loop_new (const char *name, GError **error)
+{
+    g_autoptr (VmmLoop) loop = g_new0 (VmmLoop, 1);
+
+    g_mutex_init (&loop->lock);
+    g_cond_init (&loop->finished);
+    loop->name = g_strndup (name, 15);
+    loop->posted = g_array_new (FALSE, FALSE, sizeof (Posted));
+    loop->removed = g_ptr_array_new_with_free_func (g_free);
+    loop->timers = g_ptr_array_new ();
+    loop->epoll_fd = epoll_create1 (EPOLL_CLOEXEC);
+    loop->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    loop->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (!poll_for (loop, loop->wake_fd, &loop->wake_watch, error) ||
+        !poll_for (loop, loop->timer_fd, &loop->timers_watch, error))
+        return NULL;
+    return g_steal_pointer (&loop);
+}
+
+/**
+ * vmm_loop_free:
+ * @loop: (nullable): a loop without watches and timers; what was posted is done first
+ *
+ * Any thread but the loop's own.
+ */
+void
+vmm_loop_free (VmmLoop *loop)
+{
+    if (loop == NULL)
+        return;
+    g_mutex_lock (&loop->lock);
+    loop->ending = true;
+    g_mutex_unlock (&loop->lock);
+    if (loop->thread != NULL) {
+        eventfd_write (loop->wake_fd, 1);
+        g_thread_join (loop->thread);
+    }
+    if (loop->epoll_fd >= 0)
+        close (loop->epoll_fd);
+    if (loop->wake_fd >= 0)
+        close (loop->wake_fd);
+    if (loop->timer_fd >= 0)
+        close (loop->timer_fd);
+    g_array_unref (loop->posted);
+    g_ptr_array_unref (loop->removed);
+    g_ptr_array_unref (loop->timers);
+    g_mutex_clear (&loop->lock);
+    g_cond_clear (&loop->finished);
+    g_free (loop->name);
+    g_free (loop);
+}
+
+/**
+ * vmm_loop_is_current:
+ *
+ * Returns: whether the caller is the loop's thread
+ */
+bool
+vmm_loop_is_current (const VmmLoop *loop)
+{
+    return g_atomic_pointer_get (&((VmmLoop *)loop)->thread) == g_thread_self ();
+}
+
+static void
+post (VmmLoop *loop, const Posted *posted)
+{
+    bool first;
+
+    g_mutex_lock (&loop->lock);
+    ensure_thread_locked (loop);
+    first = loop->posted->len == 0;
+    g_array_append_vals (loop->posted, posted, 1);
+    g_mutex_unlock (&loop->lock);
+    /* Otherwise it is awake, or about to be. */
+    if (first)
+        eventfd_write (loop->wake_fd, 1);
+}
+
+/**
+ * vmm_loop_call:
+ * @func: runs on the loop's thread, after all that was posted before
+ * @user: what it gets
+ *
+ * Any thread; waits until @func has returned. On the loop's own thread @func runs at once.
+ */
+void
+vmm_loop_call (VmmLoop *loop, VmmLoopFunc func, void *user)
+{
+    bool done = false;
+    Posted posted = {func, user, &done};
+
+    if (vmm_loop_is_current (loop)) {
+        func (user);
+        return;
+    }
+    post (loop, &posted);
+    g_mutex_lock (&loop->lock);
+    while (!done)
+        g_cond_wait (&loop->finished, &loop->lock);
+    g_mutex_unlock (&loop->lock);
+}
+
+/**
+ * vmm_loop_post:
+ * @func: runs on the loop's thread, soon, in the order of posting
+ * @user: what it gets
+ *
+ * Any thread.
+ */
+void
+vmm_loop_post (VmmLoop *loop, VmmLoopFunc func, void *user)
+{
+    Posted posted = {func, user, NULL};
+
+    post (loop, &posted);
+}
+
+/**
+ * vmm_loop_watch:
+ * @fd: borrowed; stays open until vmm_loop_unwatch()
+ * @events: of epoll_ctl(): EPOLLIN, EPOLLOUT, EPOLLET; errors and hang-ups are always told
+ * @func: called on the loop's thread
+ * @user: what it gets
+ *
+ * Any thread.
+ *
+ * Returns: (transfer full): a watch, to be ended by vmm_loop_unwatch(). When the host has no room for it, it
+ * is never called
+ */
+VmmLoopWatch *
+vmm_loop_watch (VmmLoop *loop, int fd, uint32_t events, VmmLoopWatchFunc func, void *user)
+{
+    VmmLoopWatch *watch = g_new (VmmLoopWatch, 1);
+    struct epoll_event event = {.events = events, .data.ptr = watch};
+
+    *watch = (VmmLoopWatch){loop, func, user, fd};
+    g_mutex_lock (&loop->lock);
+    ensure_thread_locked (loop);
+    g_mutex_unlock (&loop->lock);
+    epoll_ctl (loop->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+    return watch;
+}
+
+/**
+ * vmm_loop_watch_set:
+ * @events: what is waited for from now on; with EPOLLET, what is ready now is told once more
+ *
+ * The loop's thread.
+ */
+void
+vmm_loop_watch_set (VmmLoopWatch *watch, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = watch};
+
+    epoll_ctl (watch->loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event);
+}
+
+static void
+unwatch (void *user)
+{
+    VmmLoopWatch *watch = user;
+    VmmLoop *loop = watch->loop;
+
+    epoll_ctl (loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+    if (loop->dispatching)
+        g_ptr_array_add (loop->removed, watch);
+    else
+        g_free (watch);
+}
+
+/**
+ * vmm_loop_unwatch:
+ * @watch: (nullable) (transfer full): its function is not called any more after the return
+ *
+ * Any thread.
+ */
+void
+vmm_loop_unwatch (VmmLoopWatch *watch)
+{
+    if (watch != NULL)
+        vmm_loop_call (watch->loop, unwatch, watch);
+}
+
+static void
+add_timer (void *user)
+{
+    VmmLoopTimer *timer = user;
+
+    g_ptr_array_add (timer->loop->timers, timer);
+}
+
+/**
+ * vmm_loop_timer_new:
+ * @func: called on the loop's thread
+ * @user: what it gets
+ *
+ * Any thread.
+ *
+ * Returns: (transfer full): a timer that is not armed
+ */
+VmmLoopTimer *
+vmm_loop_timer_new (VmmLoop *loop, VmmLoopFunc func, void *user)
+{
+    VmmLoopTimer *timer = g_new (VmmLoopTimer, 1);
+
+    *timer = (VmmLoopTimer){loop, func, user, 0};
+    vmm_loop_call (loop, add_timer, timer);
+    return timer;
+}
+
+/**
+ * vmm_loop_timer_arm:
+ * @after_ns: from now; 0 and less: as soon as the loop comes to it
+ *
+ * The loop's thread. Arming again moves the time.
+ */
+void
+vmm_loop_timer_arm (VmmLoopTimer *timer, int64_t after_ns)
+{
+    timer->deadline_ns = vmm_now_ns () + MAX (after_ns, 0);
+    set_timer_fd (timer->loop);
+}
+
+/**
+ * vmm_loop_timer_disarm:
+ *
+ * The loop's thread.
+ */
+void
+vmm_loop_timer_disarm (VmmLoopTimer *timer)
+{
+    timer->deadline_ns = 0;
+    set_timer_fd (timer->loop);
+}
+
+static void
+remove_timer (void *user)
+{
+    VmmLoopTimer *timer = user;
+
+    g_ptr_array_remove (timer->loop->timers, timer);
+    set_timer_fd (timer->loop);
+    g_free (timer);
+}
+
+/**
+ * vmm_loop_timer_free:
+ * @timer: (nullable) (transfer full): its function is not called any more after the return
+ *
+ * Any thread.
+ */
+void
+vmm_loop_timer_free (VmmLoopTimer *timer)
+{
+    if (timer != NULL)
+        vmm_loop_call (timer->loop, remove_timer, timer);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_CORE_UNIX_LISTENER_H
+#define VMM_CORE_UNIX_LISTENER_H
+
+#include <glib.h>
+#include <sys/stat.h>
+
+/**
+ * VmmUnixListener:
+ * @fd: a listening stream socket that does not block; -1: there is none
+ * @path: where programs find it
+ *
+ * A Unix socket in the file system that only its owner can connect to. All zeroes but @fd is an ended one.
+ */
+typedef struct {
+    int fd;
+    char *path;
+    dev_t device; /* of the socket's file, */
+    ino_t inode;  /* so that nobody else's is removed */
+} VmmUnixListener;
+
+gboolean vmm_unix_listener_open (VmmUnixListener *listener, const char *what, const char *path,
+                                 GError **error);
+void vmm_unix_listener_close (VmmUnixListener *listener);
+
+#endif
