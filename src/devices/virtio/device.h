@@ -57,7 +57,8 @@ typedef struct _VmmVirtioDevice VmmVirtioDevice;
  * @config_read: fills @buf with [@offset, @offset + @len), which lies inside; vCPU thread, with the core's
  * lock
  * @config_write: (nullable): the guest's write, which lies inside; vCPU thread, with the core's lock
- * @features_ok: (nullable): the driver has chosen @features, a subset of what is offered; false refuses them
+ * @features_ok: (nullable): the driver has chosen @features, a subset of what is offered; false refuses them;
+ *   vCPU thread, with the core's lock
  * @activate: DRIVER_OK: the queues may be used from now on; loop thread
  * @notify: the driver has put something into queue @index, or may have; loop thread
  * @queue_reset: (nullable): nothing that belongs to queue @index is in flight after the return, chains that
@@ -72,7 +73,8 @@ typedef struct _VmmVirtioDevice VmmVirtioDevice;
  *   machine was running, @activate follows
  * @free: ends the model; after the guest; accepts what is half built
  *
- * A kind of device. No call comes at the same time as another one on the same loop.
+ * A kind of device. No call comes at the same time as another one on the same loop. What is called with the
+ * core's lock must not call the core; and a lock that it takes must not be held while the core is called.
  */
 typedef struct {
     const char *name;
@@ -126,10 +128,11 @@ void vmm_virtio_device_free (VmmVirtioDevice *device);
 const char *vmm_virtio_device_name (const VmmVirtioDevice *device);
 void *vmm_virtio_device_model (VmmVirtioDevice *device);
 uint16_t vmm_virtio_device_id (const VmmVirtioDevice *device);
+const VmmVirtioModel *vmm_virtio_device_ops (const VmmVirtioDevice *device);
 void vmm_virtio_device_pause (VmmVirtioDevice *device);
 void vmm_virtio_device_resume (VmmVirtioDevice *device);
 void vmm_virtio_device_save (VmmVirtioDevice *device, VmmStateWriter *writer);
-bool vmm_virtio_device_load (VmmVirtioDevice *device, VmmStateReader *reader);
+bool vmm_virtio_device_load (VmmVirtioDevice *device, VmmStateReader *reader, uint32_t version);
 
 /**
  * VmmVirtioInterrupts:

@@ -26,7 +26,8 @@
  * @n_writable: elements of @iov, after the readable ones, that the device may write
  * @readable_left: bytes that have not been read or taken yet
  * @writable_left: bytes that have not been written or taken yet
- * @written: bytes that were written or taken for writing
+ * @written: bytes that were written or taken for writing, from the first writable byte on without a gap: what
+ *   comes after a skip does not count (virtio 1.2 section 2.7.8.2); push reports it
  * @iov: (array): where the buffers are in this process; of capacity @max_iov
  *
  * A descriptor chain that was popped (virtio 1.2 sections 2.7.4, 2.8.6): a device sees its buffers only,
@@ -49,6 +50,7 @@ typedef struct {
     size_t read_offset;
     unsigned write_index;
     size_t write_offset;
+    bool skipped;
 } VmmChain;
 
 void vmm_chain_init (VmmChain *chain, unsigned max_iov);
@@ -99,7 +101,24 @@ bool vmm_virtqueue_is_broken (const VmmVirtqueue *queue);
 void vmm_virtqueue_save (const VmmVirtqueue *queue, VmmStateWriter *writer);
 bool vmm_virtqueue_load (VmmVirtqueue *queue, VmmStateReader *reader);
 
-/* Use: by a device, on its loop's thread. */
+/*
+ * Use: by a device, on its loop's thread. A simple device, at a notification:
+ *
+ *   while (vmm_virtqueue_pop (queue, &chain)) {
+ *       ... vmm_chain_read (), vmm_chain_write () ...
+ *       vmm_virtqueue_push (queue, &chain);
+ *   }
+ *   vmm_virtqueue_publish (queue);
+ *
+ * While kicks are wanted, as they are at first, a pop that finds nothing has seen to it that the driver
+ * notifies of the next chain. A busy device spares the driver's notifications while it works:
+ *
+ *   vmm_virtqueue_set_kicks (queue, false);
+ *   do {
+ *       while (vmm_virtqueue_pop (queue, &chain))
+ *           ... start the request; push when it is done ...
+ *   } while (!vmm_virtqueue_arm (queue));
+ */
 unsigned vmm_virtqueue_size (const VmmVirtqueue *queue);
 bool vmm_virtqueue_pop (VmmVirtqueue *queue, VmmChain *chain);
 void vmm_virtqueue_unpop (VmmVirtqueue *queue, const VmmChain *chain);
