@@ -4,7 +4,8 @@
  * folder below this one. There is no other place where the architecture shows.
  *
  * The order of calls: vmm_arch_memory_ranges(), then vmm_arch_vm_new() (before the first vCPU, interrupt
- * controllers and devices), vmm_arch_vm_load() (kernel, tables), vmm_arch_vcpu_new() for each vCPU.
+ * controllers and devices), vmm_arch_vm_add_virtio() for each virtio device, vmm_arch_vm_load() (kernel,
+ * tables), vmm_arch_vcpu_new() for each vCPU.
  */
 #ifndef VMM_ARCH_ARCH_H
 #define VMM_ARCH_ARCH_H
@@ -15,6 +16,8 @@
 #include <stdint.h>
 
 #include "devices/chardev/chardev.h"
+#include "devices/virtio/device.h"
+#include "devices/virtio/transport.h"
 #include "loader/initrd.h"
 #include "loader/kernel-image.h"
 #include "loader/kernel-load.h"
@@ -91,6 +94,8 @@ size_t vmm_arch_memory_ranges (uint64_t size, VmmMemRange ret_ranges[VMM_ARCH_ME
 VmmIrqchip vmm_arch_choose_irqchip (const VmmKernelImage *image);
 VmmArchVm *vmm_arch_vm_new (const VmmArchVmConfig *config, GError **error);
 void vmm_arch_vm_free (VmmArchVm *vm);
+bool vmm_arch_vm_add_virtio (VmmArchVm *vm, VmmVirtioDevice *device, VmmVirtioTransport transport,
+                             GError **error);
 bool vmm_arch_vm_load (VmmArchVm *vm, const VmmArchBoot *boot, VmmLoadedKernel *ret_kernel, GError **error);
 void vmm_arch_vm_press_power_button (VmmArchVm *vm);
 

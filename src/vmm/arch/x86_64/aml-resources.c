@@ -16,6 +16,7 @@
 #define RES_DECODE16 0x01u
 #define RES_READ_WRITE 0x01u
 #define RES_CONSUMER_EDGE 0x03u
+#define RES_CONSUMER_SHARED_LEVEL 0x09u
 #define RES_TYPE_MEMORY 0u
 #define RES_TYPE_BUS 2u
 #define RES_FIXED 0x0cu /* both ends of the range are fixed, decoded positively */
@@ -49,6 +50,16 @@ vmm_aml_irq (GByteArray *aml, unsigned irq)
     vmm_table_put_u16 (aml, (uint16_t)(1u << irq));
 }
 
+static void
+put_interrupt (GByteArray *aml, uint8_t flags, uint32_t gsi)
+{
+    vmm_table_put_u8 (aml, RES_INTERRUPT);
+    vmm_table_put_u16 (aml, 6);
+    vmm_table_put_u8 (aml, flags);
+    vmm_table_put_u8 (aml, 1);
+    vmm_table_put_u32 (aml, gsi);
+}
+
 /**
  * vmm_aml_edge_interrupt:
  * @aml: where to put it
@@ -57,11 +68,18 @@ vmm_aml_irq (GByteArray *aml, unsigned irq)
 void
 vmm_aml_edge_interrupt (GByteArray *aml, uint32_t gsi)
 {
-    vmm_table_put_u8 (aml, RES_INTERRUPT);
-    vmm_table_put_u16 (aml, 6);
-    vmm_table_put_u8 (aml, RES_CONSUMER_EDGE);
-    vmm_table_put_u8 (aml, 1);
-    vmm_table_put_u32 (aml, gsi);
+    put_interrupt (aml, RES_CONSUMER_EDGE, gsi);
+}
+
+/**
+ * vmm_aml_level_interrupt:
+ * @aml: where to put it
+ * @gsi: level-triggered, active high, shared
+ */
+void
+vmm_aml_level_interrupt (GByteArray *aml, uint32_t gsi)
+{
+    put_interrupt (aml, RES_CONSUMER_SHARED_LEVEL, gsi);
 }
 
 /**

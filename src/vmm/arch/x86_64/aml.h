@@ -37,6 +37,7 @@ void vmm_aml_notify (GByteArray *aml, const char *device, uint8_t value);
 void vmm_aml_io (GByteArray *aml, uint16_t port, uint8_t size);
 void vmm_aml_irq (GByteArray *aml, unsigned irq);
 void vmm_aml_edge_interrupt (GByteArray *aml, uint32_t gsi);
+void vmm_aml_level_interrupt (GByteArray *aml, uint32_t gsi);
 void vmm_aml_memory32_fixed (GByteArray *aml, uint32_t base, uint32_t size);
 void vmm_aml_bus_range (GByteArray *aml, uint16_t first, uint16_t last);
 void vmm_aml_memory32_window (GByteArray *aml, uint32_t base, uint32_t size);

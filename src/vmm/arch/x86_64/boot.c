@@ -150,6 +150,7 @@ place_tables (VmmArchVm *vm, const VmmLoadedKernel *kernel, Placed *placed, GErr
         .rtc = true,
         .i8042 = false,
         .pvpanic = true,
+        .n_virtio_mmio = vm->n_virtio_mmio,
     };
 
     if (!place_reset_vector (vm) || !vmm_x86_acpi_write (vm->config.memory, &acpi, &placed->rsdp_gpa, error))

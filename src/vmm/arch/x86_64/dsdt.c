@@ -98,6 +98,25 @@ dsdt_pvpanic (GByteArray *aml)
     vmm_aml_end (aml, device);
 }
 
+/* Virtio 1.2 section 4.2 leaves the name to the platform; this is the one that Linux knows. */
+static void
+dsdt_virtio_mmio (GByteArray *aml, unsigned index)
+{
+    g_autofree char *name = g_strdup_printf ("V%03X", index);
+    size_t device = vmm_aml_begin_device (aml, name), crs;
+
+    vmm_aml_name (aml, "_HID");
+    vmm_aml_string (aml, "LNRO0005");
+    vmm_aml_name (aml, "_UID");
+    vmm_aml_integer (aml, index);
+    vmm_aml_name (aml, "_CRS");
+    crs = vmm_aml_begin_resources (aml);
+    vmm_aml_memory32_fixed (aml, vmm_x86_virtio_mmio_gpa (index), VMM_X86_VIRTIO_MMIO_STEP);
+    vmm_aml_level_interrupt (aml, vmm_x86_virtio_mmio_gsi (index));
+    vmm_aml_end_resources (aml, crs);
+    vmm_aml_end (aml, device);
+}
+
 /* Section 5.6.9: the interrupt of a generic event device runs _EVT, which asks what happened. */
 static void
 dsdt_power_button (GByteArray *aml)
@@ -160,6 +179,8 @@ vmm_x86_dsdt_put (GByteArray *aml, const VmmX86AcpiConfig *config)
         dsdt_rtc (aml);
     if (config->pvpanic)
         dsdt_pvpanic (aml);
+    for (unsigned i = 0; i < config->n_virtio_mmio; i++)
+        dsdt_virtio_mmio (aml, i);
     dsdt_power_button (aml);
     vmm_aml_end (aml, scope);
 }

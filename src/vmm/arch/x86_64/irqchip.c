@@ -202,5 +202,5 @@ vmm_x86_irqchip_ioapic (VmmX86Irqchip *irqchip)
 VmmMsiSink
 vmm_x86_irqchip_msi (VmmX86Irqchip *irqchip)
 {
-    return (VmmMsiSink){send_msi, irqchip};
+    return (VmmMsiSink){.send = send_msi, .chip = irqchip};
 }

@@ -41,6 +41,11 @@
 #define VMM_X86_KVM_TSS 0xfffbd000ull
 #define VMM_X86_RAM64_START 0x100000000ull
 
+/* Virtio devices that are not on PCI, one after another. */
+#define VMM_X86_VIRTIO_MMIO_BASE 0xfd000000u
+#define VMM_X86_VIRTIO_MMIO_STEP 0x1000u
+#define VMM_X86_VIRTIO_MMIO_MAX 256u
+
 /* Ports. */
 #define VMM_X86_PORT_I8042_DATA 0x60u
 #define VMM_X86_PORT_I8042_COMMAND 0x64u
@@ -55,6 +60,20 @@
 /* Interrupts (GSIs). */
 #define VMM_X86_GSI_COM1 4u
 #define VMM_X86_GSI_RTC 8u
-#define VMM_X86_GSI_GED 9u /* power button, by a generic event device */
+#define VMM_X86_GSI_GED 9u     /* power button, by a generic event device */
+#define VMM_X86_GSI_VIRTIO 16u /* and those after it, shared by what is not on PCI */
+#define VMM_X86_GSI_VIRTIO_COUNT 8u
+
+static inline unsigned
+vmm_x86_virtio_mmio_gsi (unsigned index)
+{
+    return VMM_X86_GSI_VIRTIO + index % VMM_X86_GSI_VIRTIO_COUNT;
+}
+
+static inline unsigned
+vmm_x86_virtio_mmio_gpa (unsigned index)
+{
+    return VMM_X86_VIRTIO_MMIO_BASE + index * VMM_X86_VIRTIO_MMIO_STEP;
+}
 
 #endif

@@ -3,11 +3,16 @@
 #ifndef VMM_ARCH_X86_64_VM_INTERNAL_H
 #define VMM_ARCH_X86_64_VM_INTERNAL_H
 
+#include "devices/device.h"
 #include "devices/legacy/acpi-power.h"
+#include "devices/pci/host.h"
 #include "vmm/arch/arch.h"
 #include "vmm/arch/x86_64/irqchip.h"
+#include "vmm/arch/x86_64/layout.h"
 #include "vmm/arch/x86_64/topology.h"
 #include "vmm/core/bus.h"
+
+typedef struct _VmmX86SharedIrq VmmX86SharedIrq;
 
 struct _VmmArchVm {
     VmmArchVmConfig config;
@@ -15,8 +20,12 @@ struct _VmmArchVm {
     VmmX86Irqchip *irqchip;
     VmmBus *ports;
     VmmBus *mmio;
-    GPtrArray *devices;       /* of VmmX86Device */
-    VmmAcpiPower *power;      /* borrowed from devices */
+    GPtrArray *devices;  /* of VmmX86Device */
+    VmmAcpiPower *power; /* borrowed from devices */
+    VmmPciHost *pci;     /* borrowed from devices */
+    unsigned n_virtio_pci;
+    unsigned n_virtio_mmio;
+    VmmX86SharedIrq *shared_irqs[VMM_X86_GSI_VIRTIO_COUNT];
     struct kvm_cpuid2 *cpuid; /* KVM_GET_SUPPORTED_CPUID, once */
     unsigned phys_bits;
     bool gib_pages;
@@ -29,6 +38,12 @@ struct _VmmArchVm {
 };
 
 /* vm.c */
+void *vmm_x86_own (VmmArchVm *vm, const VmmDeviceOps *ops, void *device);
+
+/* virtio.c */
+void vmm_x86_virtio_clear (VmmArchVm *vm);
+
+/* cpuid.c */
 bool vmm_x86_read_cpuid (VmmArchVm *vm, GError **error);
 
 #endif

@@ -30,9 +30,15 @@ device_free (gpointer data)
     g_free (entry);
 }
 
-/* The machine owns @device from now on. */
-static void *
-own (VmmArchVm *vm, const VmmDeviceOps *ops, void *device)
+/**
+ * vmm_x86_own:
+ *
+ * The machine owns @device from now on.
+ *
+ * Returns: @device
+ */
+void *
+vmm_x86_own (VmmArchVm *vm, const VmmDeviceOps *ops, void *device)
 {
     VmmX86Device *entry = g_new (VmmX86Device, 1);
 
@@ -45,7 +51,7 @@ static bool
 add_serial (VmmArchVm *vm, GError **error)
 {
     VmmIrqLine irq = vmm_x86_irqchip_line (vm->irqchip, VMM_X86_GSI_COM1);
-    void *serial = own (vm, &vmm_serial_device_ops, vmm_serial_new (vm->config.console, &irq));
+    void *serial = vmm_x86_own (vm, &vmm_serial_device_ops, vmm_serial_new (vm->config.console, &irq));
 
     return vmm_bus_add (vm->ports, "serial", VMM_X86_PORT_COM1, 8, &vmm_serial_bus_ops, serial, error);
 }
@@ -53,7 +59,7 @@ add_serial (VmmArchVm *vm, GError **error)
 static bool
 add_i8042 (VmmArchVm *vm, GError **error)
 {
-    void *i8042 = own (vm, &vmm_i8042_device_ops, vmm_i8042_new (&vm->config.events));
+    void *i8042 = vmm_x86_own (vm, &vmm_i8042_device_ops, vmm_i8042_new (&vm->config.events));
 
     return vmm_bus_add (vm->ports, "i8042", VMM_X86_PORT_I8042_DATA, 1, &vmm_i8042_data_bus_ops, i8042,
                         error) &&
@@ -65,7 +71,7 @@ static bool
 add_rtc (VmmArchVm *vm, GError **error)
 {
     VmmIrqLine irq = vmm_x86_irqchip_line (vm->irqchip, VMM_X86_GSI_RTC);
-    void *rtc = own (vm, &vmm_rtc_device_ops, vmm_rtc_new (&irq, vm->config.context, NULL));
+    void *rtc = vmm_x86_own (vm, &vmm_rtc_device_ops, vmm_rtc_new (&irq, vm->config.context, NULL));
 
     return vmm_bus_add (vm->ports, "rtc", VMM_X86_PORT_RTC, 2, &vmm_rtc_bus_ops, rtc, error);
 }
@@ -75,7 +81,7 @@ add_power (VmmArchVm *vm, GError **error)
 {
     VmmIrqLine irq = vmm_x86_irqchip_line (vm->irqchip, VMM_X86_GSI_GED);
 
-    vm->power = own (vm, &vmm_acpi_power_device_ops, vmm_acpi_power_new (&irq, &vm->config.events));
+    vm->power = vmm_x86_own (vm, &vmm_acpi_power_device_ops, vmm_acpi_power_new (&irq, &vm->config.events));
     return vmm_bus_add (vm->ports, "acpi-power", VMM_X86_PORT_POWER, VMM_ACPI_POWER_SIZE,
                         &vmm_acpi_power_bus_ops, vm->power, error);
 }
@@ -83,7 +89,7 @@ add_power (VmmArchVm *vm, GError **error)
 static bool
 add_pvpanic (VmmArchVm *vm, GError **error)
 {
-    void *pvpanic = own (vm, &vmm_pvpanic_device_ops, vmm_pvpanic_new (&vm->config.events));
+    void *pvpanic = vmm_x86_own (vm, &vmm_pvpanic_device_ops, vmm_pvpanic_new (&vm->config.events));
 
     return vmm_bus_add (vm->ports, "pvpanic", VMM_X86_PORT_PVPANIC, 1, &vmm_pvpanic_bus_ops, pvpanic, error);
 }
@@ -92,8 +98,9 @@ static bool
 add_pci (VmmArchVm *vm, GError **error)
 {
     void *host =
-        own (vm, &vmm_pci_host_device_ops, vmm_pci_host_new (VMM_X86_ECAM_BUSES, &vm->config.events));
+        vmm_x86_own (vm, &vmm_pci_host_device_ops, vmm_pci_host_new (VMM_X86_ECAM_BUSES, &vm->config.events));
 
+    vm->pci = host;
     return vmm_bus_add (vm->ports, "pci", VMM_X86_PORT_PCI_ADDRESS, 8, &vmm_pci_host_port_ops, host, error) &&
            vmm_bus_add (vm->mmio, "pci", VMM_X86_ECAM_BASE, VMM_X86_ECAM_SIZE, &vmm_pci_host_ecam_ops, host,
                         error);
@@ -106,7 +113,7 @@ add_debug_exit (VmmArchVm *vm, GError **error)
 
     if (vm->config.debug_exit_port < 0)
         return true;
-    device = own (vm, &vmm_debug_exit_device_ops, vmm_debug_exit_new (&vm->config.events));
+    device = vmm_x86_own (vm, &vmm_debug_exit_device_ops, vmm_debug_exit_new (&vm->config.events));
     if (vmm_bus_add (vm->ports, "debug-exit", (uint64_t)vm->config.debug_exit_port, 4,
                      &vmm_debug_exit_bus_ops, device, error))
         return true;
@@ -185,7 +192,11 @@ vmm_arch_vm_free (VmmArchVm *vm)
 {
     if (vm == NULL)
         return;
+    /* The last first: functions are on the PCI host. */
+    while (vm->devices->len > 0)
+        g_ptr_array_remove_index (vm->devices, vm->devices->len - 1);
     g_ptr_array_unref (vm->devices);
+    vmm_x86_virtio_clear (vm);
     vmm_x86_irqchip_free (vm->irqchip);
     vmm_bus_free (vm->ports);
     vmm_bus_free (vm->mmio);

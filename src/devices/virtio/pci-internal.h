@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the PCI transport share; see pci.c. */
+#ifndef VMM_DEVICES_VIRTIO_PCI_INTERNAL_H
+#define VMM_DEVICES_VIRTIO_PCI_INTERNAL_H
+
+#include "devices/pci/msix.h"
+#include "devices/virtio/pci.h"
+
+#define VMM_VIRTIO_PCI_NO_VECTOR 0xffffu
+#define VMM_VIRTIO_PCI_COMMON_SIZE 0x3cu
+
+struct _VmmVirtioPci {
+    VmmVirtioDevice *device;
+    VmmVirtioPciConfig config;
+    VmmPciFunction *function;
+    VmmPciMsix *msix;
+    bool mapped;     /* the BAR is on the bus */
+    unsigned window; /* the capability that is one */
+    GMutex lock;     /* the rest */
+    uint32_t device_feature_select;
+    uint32_t driver_feature_select;
+    uint16_t queue_select;
+    uint16_t config_vector;
+    uint16_t *queue_vectors;
+    uint8_t isr;
+};
+
+/* pci-common.c */
+uint64_t vmm_virtio_pci_read_common (VmmVirtioPci *pci, unsigned offset, unsigned size);
+void vmm_virtio_pci_write_common (VmmVirtioPci *pci, unsigned offset, unsigned size, uint64_t value);
+void vmm_virtio_pci_forget_driver (VmmVirtioPci *pci);
+uint16_t vmm_virtio_pci_vector (VmmVirtioPci *pci, const uint16_t *vector);
+uint16_t vmm_virtio_pci_check_vector (const VmmVirtioPci *pci, uint32_t vector);
+
+#endif

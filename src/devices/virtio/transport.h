@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_DEVICES_VIRTIO_TRANSPORT_H
+#define VMM_DEVICES_VIRTIO_TRANSPORT_H
+
+/* How a guest reaches virtio devices (virtio 1.2 sections 4.1 and 4.2). */
+typedef enum {
+    VMM_VIRTIO_TRANSPORT_PCI,
+    VMM_VIRTIO_TRANSPORT_MMIO,
+} VmmVirtioTransport;
+
+#endif
