@@ -101,12 +101,30 @@ typedef struct {
     void (*free) (VmmBlock *block);
 } VmmBlockOps;
 
-/* The head of each backend's own structure. @limits.size changes only on the loop's thread, or while
- * detached. */
+/**
+ * VmmBlock:
+ * @ops: what it can do
+ * @limits: what it is; the size changes only on the loop's thread, or while detached
+ * @settled: (nullable): the user's: called on the loop's thread when some requests were given back by done
+ * and no more are for the moment, unless that was within submit, kick or drain; see vmm_block_settle()
+ * @settled_user: what @settled gets
+ *
+ * The head of each backend's own structure.
+ */
 struct _VmmBlock {
     const VmmBlockOps *ops;
     VmmBlockLimits limits;
+    void (*settled) (void *user);
+    void *settled_user;
 };
+
+/* For backends. */
+static inline void
+vmm_block_settle (VmmBlock *block)
+{
+    if (block->settled != NULL)
+        block->settled (block->settled_user);
+}
 
 /**
  * VmmBlockCache:

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Raw images on io_uring: one ring for each disk, used by its loop's thread alone. Submissions are collected
+ * until the kick, which is one system call for all of them; what the page cache had is then done already and
+ * given back at once. For the rest the ring's descriptor wakes the loop.
+ *
+ * The file is not registered with the ring: the kernel lets go of a ring some time after its process has
+ * ended, and a file that the ring holds would stay locked for as long.
+ */
+#include <errno.h>
+#include <sys/uio.h>
+
+#include "devices/block/raw-internal.h"
+
+static void
+prepare (VmmRaw *raw, struct io_uring_sqe *sqe, VmmBlockRequest *request)
+{
+    switch (request->op) {
+    case VMM_BLOCK_READ:
+        if (request->n_iov == 1)
+            io_uring_prep_read (sqe, raw->fd, request->iov->iov_base, (unsigned)request->iov->iov_len,
+                                request->offset);
+        else
+            io_uring_prep_readv (sqe, raw->fd, request->iov, request->n_iov, request->offset);
+        break;
+    case VMM_BLOCK_WRITE:
+        if (request->n_iov == 1)
+            io_uring_prep_write (sqe, raw->fd, request->iov->iov_base, (unsigned)request->iov->iov_len,
+                                 request->offset);
+        else
+            io_uring_prep_writev (sqe, raw->fd, request->iov, request->n_iov, request->offset);
+        sqe->rw_flags = raw->writethrough ? RWF_DSYNC : 0;
+        break;
+    case VMM_BLOCK_FLUSH:
+        io_uring_prep_fsync (sqe, raw->fd, IORING_FSYNC_DATASYNC);
+        break;
+    case VMM_BLOCK_DISCARD:
+    case VMM_BLOCK_WRITE_ZEROES:
+        io_uring_prep_fallocate (sqe, raw->fd, vmm_raw_fallocate_mode (raw, request), (off_t)request->offset,
+                                 (off_t)request->len);
+        break;
+    }
+    io_uring_sqe_set_data (sqe, request);
+}
+
+/* Finishes what the ring left undone; 0 or an errno. */
+static int
+finish (VmmRaw *raw, const VmmBlockRequest *request, int result)
+{
+    bool moves = request->op == VMM_BLOCK_READ || request->op == VMM_BLOCK_WRITE;
+
+    if (moves && result >= 0)
+        return (uint64_t)result == request->len ? 0 : vmm_raw_do (raw, request, (uint64_t)result);
+    if (result == -EINTR || result == -EAGAIN)
+        return vmm_raw_do (raw, request, 0);
+    if (request->op == VMM_BLOCK_FLUSH || moves)
+        return MAX (-result, 0);
+    /* A file system that does not know it, or a write that is to last at once. */
+    if (result < 0 || raw->writethrough)
+        return result == 0 || result == -EOPNOTSUPP || result == -ENODEV ? vmm_raw_do (raw, request, 0)
+                                                                         : -result;
+    return 0;
+}
+
+static bool
+reap (VmmRaw *raw)
+{
+    struct io_uring_cqe *cqe;
+    bool any = false;
+
+    while (io_uring_peek_cqe (&raw->ring, &cqe) == 0) {
+        VmmBlockRequest *request = io_uring_cqe_get_data (cqe);
+        int result = cqe->res;
+
+        io_uring_cqe_seen (&raw->ring, cqe);
+        raw->in_flight--;
+        any = true;
+        request->done (request, finish (raw, request, result));
+    }
+    return any;
+}
+
+/* False when the ring is full. */
+static bool
+put (VmmRaw *raw, VmmBlockRequest *request)
+{
+    struct io_uring_sqe *sqe;
+
+    /* The completions of all that is in flight have room. */
+    if (raw->in_flight >= VMM_RAW_RING_ENTRIES)
+        return false;
+    sqe = io_uring_get_sqe (&raw->ring);
+    if (sqe == NULL)
+        return false;
+    prepare (raw, sqe, request);
+    raw->in_flight++;
+    return true;
+}
+
+static void
+put_waiting (VmmRaw *raw)
+{
+    while (raw->waiting_first != NULL && put (raw, raw->waiting_first)) {
+        raw->waiting_first = raw->waiting_first->private.next;
+        if (raw->waiting_first == NULL)
+            raw->waiting_last = NULL;
+    }
+}
+
+/* What the ring's memory holds goes to the kernel, and what is done comes back, until nothing moves. */
+static bool
+turn (VmmRaw *raw)
+{
+    bool any = false;
+
+    do {
+        put_waiting (raw);
+        if (io_uring_sq_ready (&raw->ring) > 0)
+            io_uring_submit (&raw->ring);
+        any = reap (raw) || any;
+    } while (raw->waiting_first != NULL && raw->in_flight < VMM_RAW_RING_ENTRIES);
+    return any;
+}
+
+static void
+on_ready (void *user, uint32_t events)
+{
+    VmmRaw *raw = user;
+
+    if (turn (raw))
+        vmm_block_settle (&raw->base);
+}
+
+static bool
+attach (VmmRaw *raw)
+{
+    struct io_uring_params params = {.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER};
+
+    if (io_uring_queue_init_params (VMM_RAW_RING_ENTRIES, &raw->ring, &params) < 0 &&
+        io_uring_queue_init (VMM_RAW_RING_ENTRIES, &raw->ring, 0) < 0)
+        return false;
+    raw->watch = vmm_loop_watch (raw->loop, raw->ring.ring_fd, EPOLLIN, on_ready, raw);
+    return true;
+}
+
+static void
+submit (VmmRaw *raw, VmmBlockRequest *request)
+{
+    if (vmm_raw_needs_copy (raw, request)) {
+        request->done (request, vmm_raw_do (raw, request, 0));
+        return;
+    }
+    if (raw->waiting_first == NULL && put (raw, request))
+        return;
+    request->private.next = NULL;
+    if (raw->waiting_last != NULL)
+        raw->waiting_last->private.next = request;
+    else
+        raw->waiting_first = request;
+    raw->waiting_last = request;
+}
+
+static void
+kick (VmmRaw *raw)
+{
+    turn (raw);
+}
+
+static void
+drain (VmmRaw *raw)
+{
+    turn (raw);
+    while (raw->in_flight > 0) {
+        io_uring_submit_and_wait (&raw->ring, 1);
+        turn (raw);
+    }
+}
+
+static void
+detach (VmmRaw *raw)
+{
+    g_clear_pointer (&raw->watch, vmm_loop_unwatch);
+    io_uring_queue_exit (&raw->ring);
+}
+
+/**
+ * vmm_raw_uring:
+ *
+ * Where the kernel has io_uring.
+ */
+const VmmRawEngine vmm_raw_uring = {attach, submit, kick, drain, detach};
