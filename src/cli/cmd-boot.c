@@ -48,12 +48,27 @@ say (const Boot *boot, const char *text)
     }
 }
 
+/* What an option without a value means. */
+static const char *
+implied_value (const char *name)
+{
+    size_t n;
+    const VmmConfigKey *keys = vmm_config_keys (&n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp (keys[i].name, name) == 0 && keys[i].implied != NULL)
+            return keys[i].implied;
+    }
+    return "";
+}
+
 static gboolean
 on_key (const gchar *option, const gchar *value, gpointer data, GError **error)
 {
     Boot *boot = data;
+    const char *name = option + strlen ("--");
 
-    return vmm_config_set (boot->config, option + 2, value, error);
+    return vmm_config_set (boot->config, name, value != NULL ? value : implied_value (name), error);
 }
 
 static gboolean
@@ -92,7 +107,8 @@ make_options (Boot *boot)
 
     for (size_t i = 0; i < n; i++) {
         entries[i] = (GOptionEntry){.long_name = keys[i].name,
-                                    .flags = G_OPTION_FLAG_FILENAME,
+                                    .flags = G_OPTION_FLAG_FILENAME |
+                                             (keys[i].implied != NULL ? G_OPTION_FLAG_OPTIONAL_ARG : 0),
                                     .arg = G_OPTION_ARG_CALLBACK,
                                     .arg_data = on_key,
                                     .description = keys[i].summary,
@@ -111,7 +127,7 @@ parse_arguments (Boot *boot, int argc, char **argv, GError **error)
 
     g_option_context_set_summary (
         context, "Boots a virtual machine; its serial console is this terminal. Ctrl-A x leaves, "
-                 "Ctrl-A h tells more.\nOther commands: vmm doctor, vmm inspect KERNEL.");
+                 "Ctrl-A h tells more.\nOther commands: vmm ctl, vmm doctor, vmm inspect KERNEL.");
     g_option_context_set_description (
         context, "Exit codes: 0 power-off, 2 bad usage, 4 host error, 6 not bootable, 8 reboot, "
                  "10 halt, 12 panic,\n14 triple fault, 16 hang, 18 timeout, 20 CPU error, "

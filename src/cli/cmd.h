@@ -7,6 +7,8 @@
 #define CLI_CMD_H
 
 int cmd_boot (int argc, char **argv);
+int cmd_ctl (int argc, char **argv);
+int cmd_disk (int argc, char **argv);
 int cmd_inspect (int argc, char **argv);
 int cmd_doctor (int argc, char **argv);
 

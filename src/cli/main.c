@@ -13,9 +13,8 @@ static const struct {
     const char *name;
     int (*run) (int argc, char **argv);
 } commands[] = {
-    {"boot", cmd_boot},
-    {"doctor", cmd_doctor},
-    {"inspect", cmd_inspect},
+    {"boot", cmd_boot},     {"ctl", cmd_ctl},         {"disk", cmd_disk},
+    {"doctor", cmd_doctor}, {"inspect", cmd_inspect},
 };
 
 /* Where one is closed, the next file to be opened would take its number, and the guest's output or input. */
@@ -42,7 +41,8 @@ main (int argc, char **argv)
             return commands[i].run (argc - 1, argv + 1);
     }
     fprintf (stderr,
-             "vmm: \"%s\" is no command: say boot, doctor or inspect, or options only; see vmm --help\n",
+             "vmm: \"%s\" is no command: say boot, ctl, disk, doctor or inspect, or options only; see vmm "
+             "--help\n",
              argv[1]);
     return 2;
 }

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "firmware.h"
+#include "vmm/board-devices.h"
 #include "vmm/config-internal.h"
 #include "vmm/error.h"
 #include "vmm/host-internal.h"
@@ -35,6 +36,7 @@ struct _VmmBoard {
     VmmKvm *kvm;
     VmmMemorySlots *slots;
     VmmArchVm *arch;
+    VmmBoardDevices *devices;
     VmmVcpu **vcpus;
     unsigned n_vcpus;
     VmmMappedFile kernel_file;
@@ -187,13 +189,13 @@ load (VmmBoard *board, VmmInitrd **initrd, GError **error)
 }
 
 static bool
-build_arch (VmmBoard *board, GMainContext *context, VmmChardev *console, GError **error)
+build_arch (VmmBoard *board, const VmmBoardParts *parts, GError **error)
 {
     VmmArchVmConfig config = {
         .kvm = board->kvm,
         .memory = board->memory,
-        .context = context,
-        .console = console,
+        .context = parts->context,
+        .console = parts->console,
         .cpus = board->config->cpus,
         .irqchip = board->config->irqchip,
         .debug_exit_port = board->config->debug_exit_port,
@@ -207,6 +209,22 @@ build_arch (VmmBoard *board, GMainContext *context, VmmChardev *console, GError 
             board->config->kernel == NULL ? VMM_IRQCHIP_SPLIT : vmm_arch_choose_irqchip (board->image);
     board->arch = vmm_arch_vm_new (&config, error);
     return board->arch != NULL;
+}
+
+static bool
+build_devices (VmmBoard *board, const VmmBoardParts *parts, GError **error)
+{
+    VmmBoardDevicesEnv env = {
+        .config = board->config,
+        .backends = parts->backends,
+        .memory = board->memory,
+        .arch = board->arch,
+        .warn = board->events.warn,
+        .user = board->events.user,
+    };
+
+    board->devices = vmm_board_devices_new (&env, error);
+    return board->devices != NULL;
 }
 
 static bool
@@ -226,9 +244,7 @@ build_vcpus (VmmBoard *board, GError **error)
 
 /**
  * vmm_board_new:
- * @config: what to build; borrowed as long as the board lives
- * @context: the loop of its devices
- * @console: where the serial port's bytes go; borrowed, outlives the board
+ * @parts: what to make it of
  * @initrd: (inout): what an earlier board of the same configuration left there, which a pipe gives only once;
  *   or NULL, and this one's afterwards. The caller's to free
  * @events: whom to tell; copied
@@ -237,18 +253,17 @@ build_vcpus (VmmBoard *board, GError **error)
  * of #VmmError that names what is wrong
  */
 VmmBoard *
-vmm_board_new (const VmmConfig *config, GMainContext *context, VmmChardev *console, VmmInitrd **initrd,
-               const VmmBoardEvents *events, GError **error)
+vmm_board_new (const VmmBoardParts *parts, VmmInitrd **initrd, const VmmBoardEvents *events, GError **error)
 {
     g_autoptr (VmmBoard) board = g_new0 (VmmBoard, 1);
 
-    board->config = config;
+    board->config = parts->config;
     board->events = *events;
     board->kvm_fd = -1;
     /* What the user named comes first: a wrong file is told even where there is no KVM. */
     if (!parse_kernel (board, error) || !open_kvm (board, error) || !check_cpus (board, error) ||
-        !build_memory (board, error) || !build_arch (board, context, console, error) ||
-        !load (board, initrd, error) || !build_vcpus (board, error))
+        !build_memory (board, error) || !build_arch (board, parts, error) ||
+        !build_devices (board, parts, error) || !load (board, initrd, error) || !build_vcpus (board, error))
         return NULL;
     return g_steal_pointer (&board);
 }
@@ -269,7 +284,9 @@ vmm_board_free (VmmBoard *board)
     for (unsigned i = 0; i < board->n_vcpus; i++)
         vmm_vcpu_free (board->vcpus[i]);
     g_free (board->vcpus);
+    vmm_board_stop_devices (board);
     vmm_arch_vm_free (board->arch);
+    vmm_board_devices_free (board->devices);
     vmm_kvm_free (board->kvm);
     if (board->kvm_fd >= 0)
         close (board->kvm_fd);
@@ -327,9 +344,60 @@ vmm_board_join (VmmBoard *board)
 }
 
 /**
+ * vmm_board_stop_devices:
+ *
+ * After vmm_board_join(): what devices have in flight is brought to its end, and they do nothing more.
+ */
+void
+vmm_board_stop_devices (VmmBoard *board)
+{
+    if (board->devices != NULL)
+        vmm_board_devices_stop (board->devices);
+}
+
+/**
+ * vmm_board_n_devices:
+ *
+ * Returns: how many virtio devices there are
+ */
+unsigned
+vmm_board_n_devices (const VmmBoard *board)
+{
+    return vmm_board_devices_count (board->devices);
+}
+
+/**
+ * vmm_board_device:
+ * @index: below vmm_board_n_devices()
+ *
+ * Returns: (transfer none): a virtio device
+ */
+VmmVirtioDevice *
+vmm_board_device (VmmBoard *board, unsigned index)
+{
+    return vmm_board_devices_get (board->devices, index);
+}
+
+/**
+ * vmm_board_find_device:
+ * @name: what the user calls it
+ *
+ * Returns: (transfer none) (nullable): that device
+ */
+VmmVirtioDevice *
+vmm_board_find_device (VmmBoard *board, const char *name)
+{
+    for (unsigned i = 0; i < vmm_board_n_devices (board); i++) {
+        if (strcmp (vmm_virtio_device_name (vmm_board_device (board, i)), name) == 0)
+            return vmm_board_device (board, i);
+    }
+    return NULL;
+}
+
+/**
  * vmm_board_pause:
  *
- * Returns when all vCPUs are at rest.
+ * Returns when all vCPUs are at rest, and nothing of a device is in flight.
  */
 void
 vmm_board_pause (VmmBoard *board)
@@ -338,6 +406,7 @@ vmm_board_pause (VmmBoard *board)
         vmm_vcpu_request_pause (board->vcpus[i]);
     for (unsigned i = 0; i < board->n_vcpus; i++)
         vmm_vcpu_wait_paused (board->vcpus[i]);
+    vmm_board_devices_pause (board->devices);
 }
 
 /**
@@ -348,6 +417,7 @@ vmm_board_pause (VmmBoard *board)
 void
 vmm_board_resume (VmmBoard *board)
 {
+    vmm_board_devices_resume (board->devices);
     for (unsigned i = 0; i < board->n_vcpus; i++)
         vmm_vcpu_resume (board->vcpus[i]);
 }

@@ -3,17 +3,22 @@
 #ifndef VMM_CONFIG_INTERNAL_H
 #define VMM_CONFIG_INTERNAL_H
 
+#include "devices/virtio/transport.h"
 #include "loader/kernel-load.h"
 #include "vmm/arch/arch.h"
 #include "vmm/config.h"
 #include "vmm/core/guest-memory.h"
+#include "vmm/device-kind.h"
 
 struct _VmmConfig {
     char *kernel;       /* NULL: the built-in guest */
     GPtrArray *initrds; /* of char * */
     char *cmdline;      /* NULL: the default line */
     GPtrArray *appends; /* of char * */
-    char *symbols;      /* NULL: only what the kernel image has */
+    GPtrArray *devices; /* of VmmDeviceSpec, in the order in which the user named them */
+    VmmVirtioTransport transport;
+    char *symbols; /* NULL: only what the kernel image has */
+    char *control; /* NULL: no control socket */
     uint64_t mem;
     VmmMemBacking backing;
     VmmArchCpus cpus;

@@ -131,6 +131,12 @@ set_symbols (VmmConfig *config, const char *value, GError **error)
 }
 
 static bool
+set_control (VmmConfig *config, const char *value, GError **error)
+{
+    return set_path (&config->control, "control", value, error);
+}
+
+static bool
 set_mem (VmmConfig *config, const char *value, GError **error)
 {
     uint64_t size;
@@ -291,29 +297,70 @@ set_watchdog (VmmConfig *config, const char *value, GError **error)
     return true;
 }
 
-/* Each key once: what it is called, what it takes, what it does; and below, in the same order, what sets it.
- */
+static bool
+set_transport (VmmConfig *config, const char *value, GError **error)
+{
+    if (strcmp (value, "pci") == 0)
+        config->transport = VMM_VIRTIO_TRANSPORT_PCI;
+    else if (strcmp (value, "mmio") == 0)
+        config->transport = VMM_VIRTIO_TRANSPORT_MMIO;
+    else
+        return refuse (error, "transport", value, "say pci or mmio");
+    return true;
+}
+
+/* A device of @kind more, or instead of the one that there is. */
+static bool
+set_device (VmmConfig *config, const VmmDeviceKind *kind, const char *value, GError **error)
+{
+    VmmDeviceSpec *spec;
+    unsigned count = 0;
+
+    if (kind == NULL)
+        return refuse (error, "device", value, "this build of vmm has no such device");
+    for (guint i = 0; i < config->devices->len; i++)
+        count += ((VmmDeviceSpec *)config->devices->pdata[i])->kind == kind ? 1 : 0;
+    spec = vmm_device_spec_new (kind, kind->repeats ? count : 0, value, error);
+    if (spec == NULL)
+        return false;
+    for (guint i = 0; !kind->repeats && i < config->devices->len; i++) {
+        if (((VmmDeviceSpec *)config->devices->pdata[i])->kind == kind)
+            g_ptr_array_remove_index (config->devices, i);
+    }
+    g_ptr_array_add (config->devices, spec);
+    return true;
+}
+
+/* Each key once: what it is called, what it takes, what it does; and below, in the same order, what sets it:
+ * NULL for devices. */
 static const VmmConfigKey keys[] = {
     {"kernel", "FILE", "the kernel: bzImage, vmlinux, or an ELF kernel with a PVH entry [a built-in guest]",
-     false},
-    {"initrd", "FILE", "an initrd; several are put together in order", true},
-    {"cmdline", "TEXT", "the kernel's command line, instead of the default", false},
-    {"append", "TEXT", "more for the kernel's command line", true},
-    {"mem", "SIZE", "memory: 512M, 2G; a bare number is MiB [512M]", false},
-    {"mem-backing", "KIND", "anon, memfd, hugetlb=2M, hugetlb=1G; then shared, prefault [anon]", false},
-    {"cpus", "N", "virtual CPUs, and how they lie: N[,sockets=,cores=,threads=] [1]", false},
-    {"timeout", "SECONDS", "end the run after that long [never]", false},
-    {"watchdog", "SECONDS", "a CPU stuck that long with interrupts off is a hang; off [60]", false},
-    {"on-reboot", "exit|reboot", "what a guest's reboot does [exit]", false},
-    {"kernel-entry", "KIND", "auto, bzimage (the kernel unpacks itself), unpacked, pvh [auto]", false},
-    {"irqchip", "KIND", "auto, split, kernel (with PIC and PIT) [auto]", false},
-    {"debug-exit", "PORT", "port where a guest ends the run with a code of its own; off [0xf4]", false},
-    {"symbols", "FILE", "System.map or vmlinux, to name functions in reports", false},
+     false, NULL},
+    {"initrd", "FILE", "an initrd; several are put together in order", true, NULL},
+    {"cmdline", "TEXT", "the kernel's command line, instead of the default", false, NULL},
+    {"append", "TEXT", "more for the kernel's command line", true, NULL},
+    {"mem", "SIZE", "memory: 512M, 2G; a bare number is MiB [512M]", false, NULL},
+    {"mem-backing", "KIND", "anon, memfd, hugetlb=2M, hugetlb=1G; then shared, prefault [anon]", false, NULL},
+    {"cpus", "N", "virtual CPUs, and how they lie: N[,sockets=,cores=,threads=] [1]", false, NULL},
+    {"disk", "PATH[,...]", "a disk from an image file or a block device", true, NULL},
+    {"vsock", "cid=N,path=PATH", "AF_VSOCK in the guest, Unix sockets on the host", false, NULL},
+    {"rng", "on", "the host's random numbers for the guest [none]", false, "on"},
+    {"transport", "pci|mmio", "how the guest reaches these devices [pci]", false, NULL},
+    {"timeout", "SECONDS", "end the run after that long [never]", false, NULL},
+    {"watchdog", "SECONDS", "a CPU stuck that long with interrupts off is a hang; off [60]", false, NULL},
+    {"on-reboot", "exit|reboot", "what a guest's reboot does [exit]", false, NULL},
+    {"kernel-entry", "KIND", "auto, bzimage (the kernel unpacks itself), unpacked, pvh [auto]", false, NULL},
+    {"irqchip", "KIND", "auto, split, kernel (with PIC and PIT) [auto]", false, NULL},
+    {"debug-exit", "PORT", "port where a guest ends the run with a code of its own; off [0xf4]", false, NULL},
+    {"symbols", "FILE", "System.map or vmlinux, to name functions in reports", false, NULL},
+    {"control", "PATH", "a Unix socket that controls the machine: see vmm ctl", false, NULL},
 };
 
 static const Setter setters[G_N_ELEMENTS (keys)] = {
-    set_kernel,  set_initrd,   set_cmdline,   set_append,       set_mem,     set_mem_backing, set_cpus,
-    set_timeout, set_watchdog, set_on_reboot, set_kernel_entry, set_irqchip, set_debug_exit,  set_symbols,
+    set_kernel,      set_initrd,     set_cmdline,  set_append,    set_mem,
+    set_mem_backing, set_cpus,       NULL,         NULL,          NULL,
+    set_transport,   set_timeout,    set_watchdog, set_on_reboot, set_kernel_entry,
+    set_irqchip,     set_debug_exit, set_symbols,  set_control,
 };
 
 /**
@@ -329,6 +376,7 @@ vmm_config_new (void)
 
     config->initrds = g_ptr_array_new_with_free_func (g_free);
     config->appends = g_ptr_array_new_with_free_func (g_free);
+    config->devices = g_ptr_array_new_with_free_func ((GDestroyNotify)vmm_device_spec_unref);
     config->mem = 512 * MIB;
     config->backing.kind = VMM_MEM_BACKING_ANON;
     config->cpus.cpus = 1;
@@ -347,6 +395,12 @@ copy_string (gconstpointer string, gpointer user)
     return g_strdup (string);
 }
 
+static gpointer
+copy_device (gconstpointer spec, gpointer user)
+{
+    return vmm_device_spec_ref ((VmmDeviceSpec *)spec);
+}
+
 /**
  * vmm_config_copy:
  * @config: a configuration
@@ -362,8 +416,10 @@ vmm_config_copy (const VmmConfig *config)
     copy->kernel = g_strdup (config->kernel);
     copy->cmdline = g_strdup (config->cmdline);
     copy->symbols = g_strdup (config->symbols);
+    copy->control = g_strdup (config->control);
     copy->initrds = g_ptr_array_copy (config->initrds, copy_string, NULL);
     copy->appends = g_ptr_array_copy (config->appends, copy_string, NULL);
+    copy->devices = g_ptr_array_copy (config->devices, copy_device, NULL);
     return copy;
 }
 
@@ -380,9 +436,11 @@ vmm_config_free (VmmConfig *config)
         return;
     g_ptr_array_unref (config->initrds);
     g_ptr_array_unref (config->appends);
+    g_ptr_array_unref (config->devices);
     g_free (config->kernel);
     g_free (config->cmdline);
     g_free (config->symbols);
+    g_free (config->control);
     g_free (config);
 }
 
@@ -415,8 +473,11 @@ bool
 vmm_config_set (VmmConfig *config, const char *key, const char *value, GError **error)
 {
     for (size_t i = 0; i < G_N_ELEMENTS (keys); i++) {
-        if (strcmp (keys[i].name, key) == 0)
+        if (strcmp (keys[i].name, key) != 0)
+            continue;
+        if (setters[i] != NULL)
             return setters[i](config, value, error);
+        return set_device (config, vmm_device_kind_find (key), value, error);
     }
     g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s: there is no such key: see vmm-config(5)", key);
     return false;

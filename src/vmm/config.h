@@ -26,12 +26,14 @@ typedef struct _VmmConfig VmmConfig;
  * @value: the shape of its value, "SIZE"
  * @summary: one line that says what it does
  * @repeats: each setting adds one more value instead of replacing the last
+ * @implied: (nullable): the value that a bare option on the command line means
  */
 typedef struct {
     const char *name;
     const char *value;
     const char *summary;
     bool repeats;
+    const char *implied;
 } VmmConfigKey;
 
 /**

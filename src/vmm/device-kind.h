@@ -40,9 +40,7 @@ typedef struct {
 /**
  * VmmDeviceKind:
  * @key: its key, and the stem of its name: "disk" gives disk0, disk1
- * @argument: what the key takes, for --help
- * @help: what it does, for --help
- * @repeats: there may be several
+ * @repeats: there may be several; otherwise the last one counts
  * @own_loop: each has a thread of its own; others share one
  * @parse: the description of @value, to be freed by @free_description; NULL with %VMM_ERROR_USAGE. Looks at
  * nothing but the text
@@ -52,8 +50,6 @@ typedef struct {
  */
 typedef struct {
     const char *key;
-    const char *argument;
-    const char *help;
     bool repeats;
     bool own_loop;
     void *(*parse) (const char *value, GError **error);
@@ -64,6 +60,29 @@ typedef struct {
                               GError **error);
 } VmmDeviceKind;
 
-const VmmDeviceKind *const *vmm_device_kinds (size_t *ret_n);
+extern const VmmDeviceKind vmm_device_kind_disk;
+extern const VmmDeviceKind vmm_device_kind_rng;
+extern const VmmDeviceKind vmm_device_kind_vsock;
+
+const VmmDeviceKind *vmm_device_kind_find (const char *key);
+
+/**
+ * VmmDeviceSpec:
+ * @kind: what it is
+ * @name: "disk0"
+ * @description: what @kind's parse made of the user's words
+ *
+ * One device of a configuration. Immutable and counted: the copies of a configuration share it.
+ */
+typedef struct {
+    const VmmDeviceKind *kind;
+    char *name;
+    void *description;
+} VmmDeviceSpec;
+
+VmmDeviceSpec *vmm_device_spec_new (const VmmDeviceKind *kind, unsigned index, const char *value,
+                                    GError **error);
+VmmDeviceSpec *vmm_device_spec_ref (VmmDeviceSpec *spec);
+void vmm_device_spec_unref (VmmDeviceSpec *spec);
 
 #endif

@@ -187,6 +187,21 @@ clean_line (const char *text)
 }
 
 /**
+ * vmm_machine_on_vcpu_active:
+ *
+ * On a vCPU's thread: a guest that was idle does something.
+ */
+void
+vmm_machine_on_vcpu_active (void *user)
+{
+    VmmMachine *machine = user;
+
+    /* Made before the vCPUs run, and ended when they do not. */
+    if (machine->watchdog != NULL)
+        vmm_watchdog_on_active (machine->watchdog);
+}
+
+/**
  * vmm_machine_on_console_event:
  *
  * On the thread that writes the console: an announcement of the kernel. That may be the loop's, long after

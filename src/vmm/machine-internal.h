@@ -5,6 +5,7 @@
 
 #include "vmm/board.h"
 #include "vmm/console-watch.h"
+#include "vmm/control.h"
 #include "vmm/machine.h"
 #include "vmm/watchdog.h"
 
@@ -12,11 +13,13 @@ struct _VmmMachine {
     VmmConfig *config;
     GMainContext *context;
     VmmChardev *console;
+    VmmBackends *backends;
     VmmBoard *board;
     VmmInitrd *initrd; /* for the next boot */
     VmmWatchdog *watchdog;
     VmmConsoleWatch console_watch; /* the vCPU that holds the UART */
     GPtrArray *early_notices;      /* of char *, from before there was anybody to tell */
+    VmmControl *control;           /* NULL: there is no control socket */
     VmmMachineEnded ended;
     void *ended_user;
     VmmMachineNotice notice;
@@ -26,6 +29,7 @@ struct _VmmMachine {
     GSource *timeout;
     GSource *slow_check;
     GSource *panic_grace;
+    GSource *warn; /* tells what is in warnings */
     bool started;
     bool paused;
     int64_t start_ns;
@@ -38,7 +42,8 @@ struct _VmmMachine {
     bool reset_asked;
     VmmVerdictKind kind;
     uint32_t guest_code;
-    int failed_vcpu; /* the one that the report is about, -1: none */
+    GPtrArray *warnings; /* of char *, from any thread */
+    int failed_vcpu;     /* the one that the report is about, -1: none */
     char *reason;
     char *report;
     char *panic_message; /* the kernel said so on its console, or by pvpanic */
@@ -51,6 +56,11 @@ struct _VmmMachine {
     bool has_verdict;
     VmmVerdict verdict;
     VmmExitCount exit_counts[VMM_VCPU_EXIT_REASONS];
+
+    /* What the last questions were answered with. */
+    VmmMachineInfo info;
+    VmmExitCount info_exits[VMM_VCPU_EXIT_REASONS];
+    VmmBalloonInfo balloon;
 };
 
 /* machine-events.c */
@@ -59,6 +69,7 @@ void vmm_machine_end (VmmMachine *machine, VmmVerdictKind kind, uint32_t guest_c
 
 void vmm_machine_on_guest_event (void *user, VmmGuestEvent event, uint32_t arg);
 void vmm_machine_on_vcpu_ended (void *user, unsigned index, VmmArchExit how, char *report);
+void vmm_machine_on_vcpu_active (void *user);
 void vmm_machine_on_console_event (void *user, VmmConsoleEvent event, const char *text);
 void vmm_machine_on_console_output (void *user, const uint8_t *data, size_t len);
 void vmm_machine_on_watchdog (void *user, VmmWatchdogFinding finding, unsigned index, double seconds);

@@ -43,6 +43,33 @@ on_board_notice (void *user, const char *text)
         on_notice (machine, text);
 }
 
+/* Any thread. */
+static void
+on_board_warn (void *user, const char *text)
+{
+    VmmMachine *machine = user;
+
+    g_mutex_lock (&machine->lock);
+    g_ptr_array_add (machine->warnings, g_strdup (text));
+    g_mutex_unlock (&machine->lock);
+    vmm_timer_arm (machine->warn, 0);
+}
+
+static gboolean
+on_warnings (gpointer user)
+{
+    VmmMachine *machine = user;
+    g_autoptr (GPtrArray) texts = NULL;
+
+    g_mutex_lock (&machine->lock);
+    texts = g_steal_pointer (&machine->warnings);
+    machine->warnings = g_ptr_array_new_with_free_func (g_free);
+    g_mutex_unlock (&machine->lock);
+    for (guint i = 0; i < texts->len; i++)
+        on_notice (machine, texts->pdata[i]);
+    return G_SOURCE_CONTINUE;
+}
+
 static gboolean
 on_slow_check (gpointer user)
 {
@@ -66,14 +93,19 @@ build_board (VmmMachine *machine, GError **error)
 {
     VmmBoardEvents events = {
         .guest = {vmm_machine_on_guest_event, machine},
-        .vcpu = {vmm_machine_on_vcpu_ended, machine},
+        .vcpu = {vmm_machine_on_vcpu_ended, vmm_machine_on_vcpu_active, machine},
         .notice = on_board_notice,
+        .warn = on_board_warn,
         .user = machine,
     };
-    VmmBoard *board;
+    VmmBoardParts parts = {
+        .config = machine->config,
+        .context = machine->context,
+        .console = machine->console,
+        .backends = machine->backends,
+    };
+    VmmBoard *board = vmm_board_new (&parts, &machine->initrd, &events, error);
 
-    board =
-        vmm_board_new (machine->config, machine->context, machine->console, &machine->initrd, &events, error);
     /* It may be large. */
     if (!machine->config->reboots)
         g_clear_pointer (&machine->initrd, vmm_initrd_free);
@@ -203,6 +235,7 @@ on_wake (gpointer user)
     if (machine->board != NULL) {
         vmm_board_request_stop (machine->board);
         vmm_board_join (machine->board);
+        vmm_board_stop_devices (machine->board);
         collect (machine);
         name_function (machine);
     }
@@ -213,6 +246,7 @@ on_wake (gpointer user)
     vmm_chardev_flush (machine->console, FLUSH_PATIENCE_MS);
     fill_verdict (machine);
     machine->has_verdict = true;
+    vmm_control_tell (machine->control, "ended");
     if (machine->ended != NULL)
         machine->ended (machine, machine->ended_user);
     return G_SOURCE_CONTINUE;
@@ -247,9 +281,20 @@ vmm_machine_new (const VmmConfig *config, GError **error)
     machine->timeout = vmm_timer_new (machine->context, vmm_machine_on_timeout, machine);
     machine->slow_check = vmm_timer_new (machine->context, on_slow_check, machine);
     machine->panic_grace = vmm_timer_new (machine->context, vmm_machine_on_panic_grace, machine);
+    machine->warn = vmm_timer_new (machine->context, on_warnings, machine);
+    machine->warnings = g_ptr_array_new_with_free_func (g_free);
     machine->console = vmm_chardev_new (machine->context, config->serial_in, config->serial_out);
     vmm_chardev_set_tap (machine->console, vmm_machine_on_console_output, machine);
     vmm_chardev_set_filter (machine->console, config->filter, config->filter_user);
+    /* Before what takes long: that it is in use by another machine is told at once. */
+    if (config->control != NULL) {
+        machine->control = vmm_control_new (machine, machine->context, config->control, error);
+        if (machine->control == NULL)
+            return NULL;
+    }
+    machine->backends = vmm_backends_new (config, machine->context, on_board_notice, machine, error);
+    if (machine->backends == NULL)
+        return NULL;
     machine->board = build_board (machine, error);
     return machine->board != NULL ? g_steal_pointer (&machine) : NULL;
 }
@@ -272,14 +317,18 @@ vmm_machine_free (VmmMachine *machine)
         vmm_board_request_stop (machine->board);
         vmm_board_join (machine->board);
     }
+    vmm_control_free (machine->control);
     vmm_watchdog_free (machine->watchdog);
     vmm_board_free (machine->board);
+    vmm_backends_free (machine->backends);
     vmm_initrd_free (machine->initrd);
     vmm_chardev_free (machine->console);
     vmm_timer_clear (&machine->wake);
     vmm_timer_clear (&machine->timeout);
     vmm_timer_clear (&machine->slow_check);
     vmm_timer_clear (&machine->panic_grace);
+    vmm_timer_clear (&machine->warn);
+    g_ptr_array_unref (machine->warnings);
     g_ptr_array_unref (machine->early_notices);
     vmm_config_free (machine->config);
     g_main_context_unref (machine->context);
@@ -373,6 +422,7 @@ vmm_machine_pause (VmmMachine *machine, GError **error)
     /* There is nothing to watch, and what was stuck before does not count after. */
     g_clear_pointer (&machine->watchdog, vmm_watchdog_free);
     machine->paused = true;
+    vmm_control_tell (machine->control, "paused");
     return true;
 }
 
@@ -396,6 +446,7 @@ vmm_machine_resume (VmmMachine *machine, GError **error)
     machine->watchdog = vmm_watchdog_new (machine->context, machine->board, machine->config->watchdog_ns,
                                           !machine->config->watchdog_exact, vmm_machine_on_watchdog, machine);
     vmm_board_resume (machine->board);
+    vmm_control_tell (machine->control, "resumed");
     return true;
 }
 

@@ -3,6 +3,8 @@
 #define VMM_MACHINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <glib.h>
 
@@ -36,6 +38,68 @@ typedef void (*VmmMachineEnded) (VmmMachine *machine, void *user);
  */
 typedef void (*VmmMachineNotice) (VmmMachine *machine, const char *message, void *user);
 
+/**
+ * VmmMachineState:
+ * @VMM_MACHINE_CREATED: it was made, and its guest has not begun
+ * @VMM_MACHINE_RUNNING: its guest runs
+ * @VMM_MACHINE_PAUSED: its vCPUs are at rest
+ * @VMM_MACHINE_ENDED: there is a verdict
+ */
+typedef enum {
+    VMM_MACHINE_CREATED,
+    VMM_MACHINE_RUNNING,
+    VMM_MACHINE_PAUSED,
+    VMM_MACHINE_ENDED,
+} VmmMachineState;
+
+/**
+ * VmmMachineInfo:
+ * @state: where it is between its making and its end
+ * @cpus: how many virtual CPUs it has
+ * @memory_bytes: RAM that the guest was given
+ * @uptime_ns: since vmm_machine_new() was called, until the end of the run
+ * @boots: how often the guest was started
+ * @n_exits: elements of @exits
+ * @exits: the exits to vmm by reason so far, only those that happened
+ *
+ * How a machine is. Members may be added at the end.
+ */
+typedef struct {
+    VmmMachineState state;
+    unsigned cpus;
+    uint64_t memory_bytes;
+    int64_t uptime_ns;
+    unsigned boots;
+    size_t n_exits;
+    const VmmExitCount *exits;
+} VmmMachineInfo;
+
+/**
+ * VmmBalloonStat:
+ * @name: what the guest counts, such as "free_memory", in the words of virtio 1.2 section 5.5.6.3
+ * @value: bytes, or how often
+ */
+typedef struct {
+    const char *name;
+    uint64_t value;
+} VmmBalloonStat;
+
+/**
+ * VmmBalloonInfo:
+ * @target_bytes: how large the balloon is to be: memory that the guest is asked to give back
+ * @actual_bytes: how large the guest says that it is
+ * @n_stats: elements of @stats; 0 when the guest tells none
+ * @stats: what the guest told last
+ *
+ * Members may be added at the end.
+ */
+typedef struct {
+    uint64_t target_bytes;
+    uint64_t actual_bytes;
+    size_t n_stats;
+    const VmmBalloonStat *stats;
+} VmmBalloonInfo;
+
 VMM_EXPORT VmmMachine *vmm_machine_new (const VmmConfig *config, GError **error);
 VMM_EXPORT void vmm_machine_free (VmmMachine *machine);
 VMM_EXPORT void vmm_machine_set_ended (VmmMachine *machine, VmmMachineEnded ended, void *user);
@@ -47,6 +111,18 @@ VMM_EXPORT void vmm_machine_stop (VmmMachine *machine, const char *reason);
 VMM_EXPORT void vmm_machine_press_power_button (VmmMachine *machine);
 VMM_EXPORT const VmmVerdict *vmm_machine_get_verdict (const VmmMachine *machine);
 VMM_EXPORT const VmmVerdict *vmm_machine_run (VmmMachine *machine, GError **error);
+VMM_EXPORT VmmMachineState vmm_machine_get_state (const VmmMachine *machine);
+VMM_EXPORT const char *vmm_machine_state_to_string (VmmMachineState state);
+VMM_EXPORT const VmmMachineInfo *vmm_machine_get_info (VmmMachine *machine);
+VMM_EXPORT unsigned vmm_machine_get_n_devices (const VmmMachine *machine);
+VMM_EXPORT const char *vmm_machine_get_device_name (const VmmMachine *machine, unsigned index);
+VMM_EXPORT const char *vmm_machine_get_device_kind (const VmmMachine *machine, unsigned index);
+VMM_EXPORT bool vmm_machine_set_balloon (VmmMachine *machine, const char *name, uint64_t bytes,
+                                         GError **error);
+VMM_EXPORT const VmmBalloonInfo *vmm_machine_get_balloon (VmmMachine *machine, const char *name,
+                                                          GError **error);
+VMM_EXPORT bool vmm_machine_resize_disk (VmmMachine *machine, const char *name, uint64_t bytes,
+                                         GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmmMachine, vmm_machine_free)
 

@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/core/timer.h"
@@ -53,6 +54,10 @@ struct _VmmVcpu {
     _Atomic bool joinable; /* there is a thread to kick */
     _Atomic unsigned requests;
     _Atomic bool in_guest;
+    _Atomic bool activity_wanted; /* somebody waits for it to do something */
+    _Atomic pid_t tid;
+    timer_t activity_timer; /* counts the thread's CPU time; has_timer: it was made */
+    bool has_timer;
     _Atomic uint64_t exits[VMM_VCPU_EXIT_REASONS];
     _Atomic int64_t first_run_ns;
 
@@ -97,6 +102,13 @@ end_with_report (VmmVcpu *vcpu, VmmArchExit how, const char *why, const struct k
     vcpu->events.ended (vcpu->events.machine, vcpu->index, how, g_string_free (report, FALSE));
 }
 
+static void
+tell_activity (VmmVcpu *vcpu)
+{
+    if (atomic_exchange (&vcpu->activity_wanted, false))
+        vcpu->events.active (vcpu->events.machine);
+}
+
 /* False when the vCPU cannot go on. */
 static bool
 handle_exit (VmmVcpu *vcpu)
@@ -109,6 +121,8 @@ handle_exit (VmmVcpu *vcpu)
     atomic_store_explicit (&vcpu->exits[reason],
                            atomic_load_explicit (&vcpu->exits[reason], memory_order_relaxed) + 1,
                            memory_order_relaxed);
+    if (atomic_load_explicit (&vcpu->activity_wanted, memory_order_relaxed))
+        tell_activity (vcpu);
     how = vmm_arch_vcpu_handle_exit (vcpu->arch, vcpu->run);
     if (how == VMM_ARCH_EXIT_HANDLED)
         return true;
@@ -216,6 +230,9 @@ enter_guest (VmmVcpu *vcpu)
         return handle_exit (vcpu);
     if (error == EINTR || error == EAGAIN) {
         drop_kick_signal ();
+        /* The signal may be that of the timer. */
+        if (atomic_load (&vcpu->activity_wanted) && atomic_load (&vcpu->requests) == 0)
+            tell_activity (vcpu);
         return true;
     }
     why = g_strdup_printf ("KVM_RUN failed: %s", g_strerror (error));
@@ -229,6 +246,7 @@ vcpu_main (void *data)
     VmmVcpu *vcpu = data;
 
     atomic_store (&vcpu->first_run_ns, vmm_now_ns ());
+    atomic_store (&vcpu->tid, gettid ());
     for (;;) {
         __atomic_store_n (&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
         if (atomic_load (&vcpu->requests) != 0 && !serve_requests (vcpu))
@@ -290,6 +308,8 @@ vmm_vcpu_free (VmmVcpu *vcpu)
         vmm_vcpu_request_stop (vcpu);
         vmm_vcpu_join (vcpu);
     }
+    if (vcpu->has_timer)
+        timer_delete (vcpu->activity_timer);
     if (vcpu->run != NULL)
         munmap (vcpu->run, vcpu->run_size);
     if (vcpu->fd >= 0)
@@ -468,6 +488,40 @@ vmm_vcpu_wait_sample (VmmVcpu *vcpu, int64_t deadline_us, VmmVcpuSample *ret_sam
     return ok;
 }
 
+static bool
+make_activity_timer (VmmVcpu *vcpu)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = KICK_SIGNAL};
+    clockid_t clock;
+
+    /* The C library's name of this field came after Debian 12. */
+    event._sigev_un._tid = atomic_load (&vcpu->tid);
+    if (event._sigev_un._tid == 0 || pthread_getcpuclockid (vcpu->thread, &clock) != 0)
+        return false;
+    vcpu->has_timer = timer_create (clock, &event, &vcpu->activity_timer) == 0;
+    return vcpu->has_timer;
+}
+
+/**
+ * vmm_vcpu_tell_activity:
+ * @cpu_ns: how much CPU time is activity
+ *
+ * Lets the vCPU's active event come, once: when it has run for @cpu_ns from now on, or makes an exit to vmm.
+ * An idle vCPU costs nothing meanwhile: the kernel counts. One thread at a time, while the vCPU runs.
+ *
+ * Returns: false when the host has no timer for it
+ */
+bool
+vmm_vcpu_tell_activity (VmmVcpu *vcpu, int64_t cpu_ns)
+{
+    struct itimerspec spec = {.it_value.tv_nsec = (long)cpu_ns};
+
+    if (!vcpu->has_timer && !make_activity_timer (vcpu))
+        return false;
+    atomic_store (&vcpu->activity_wanted, true);
+    return timer_settime (vcpu->activity_timer, 0, &spec, NULL) == 0;
+}
+
 /**
  * vmm_vcpu_stopped_at:
  * @ret_pc: (out): the program counter
@@ -527,36 +581,4 @@ int64_t
 vmm_vcpu_first_run_ns (const VmmVcpu *vcpu)
 {
     return atomic_load (&vcpu->first_run_ns);
-}
-
-/**
- * vmm_vcpu_exit_reason_name:
- * @reason: a KVM_EXIT number
- *
- * Returns: (transfer none): KVM's name of it in lower case
- */
-const char *
-vmm_vcpu_exit_reason_name (unsigned reason)
-{
-    static const char *const names[] = {
-        [KVM_EXIT_UNKNOWN] = "unknown",
-        [KVM_EXIT_EXCEPTION] = "exception",
-        [KVM_EXIT_IO] = "io",
-        [KVM_EXIT_HYPERCALL] = "hypercall",
-        [KVM_EXIT_DEBUG] = "debug",
-        [KVM_EXIT_HLT] = "hlt",
-        [KVM_EXIT_MMIO] = "mmio",
-        [KVM_EXIT_IRQ_WINDOW_OPEN] = "irq_window_open",
-        [KVM_EXIT_SHUTDOWN] = "shutdown",
-        [KVM_EXIT_FAIL_ENTRY] = "fail_entry",
-        [KVM_EXIT_INTR] = "intr",
-        [KVM_EXIT_SET_TPR] = "set_tpr",
-        [KVM_EXIT_TPR_ACCESS] = "tpr_access",
-        [KVM_EXIT_NMI] = "nmi",
-        [KVM_EXIT_INTERNAL_ERROR] = "internal_error",
-        [KVM_EXIT_SYSTEM_EVENT] = "system_event",
-        [KVM_EXIT_IOAPIC_EOI] = "ioapic_eoi",
-    };
-
-    return reason < G_N_ELEMENTS (names) && names[reason] != NULL ? names[reason] : "other";
 }

@@ -18,10 +18,12 @@ typedef struct _VmmVcpu VmmVcpu;
  * VmmVcpuEvents:
  * @ended: called once, on the vCPU's thread, when it cannot go on: @how is never %VMM_ARCH_EXIT_HANDLED;
  *   @report is owned by the callee and NULL where there is nothing to report
- * @machine: what @ended gets
+ * @active: see vmm_vcpu_tell_activity(); on the vCPU's thread
+ * @machine: what they get
  */
 typedef struct {
     void (*ended) (void *machine, unsigned index, VmmArchExit how, char *report);
+    void (*active) (void *machine);
     void *machine;
 } VmmVcpuEvents;
 
@@ -36,6 +38,7 @@ void vmm_vcpu_wait_paused (VmmVcpu *vcpu);
 void vmm_vcpu_resume (VmmVcpu *vcpu);
 void vmm_vcpu_request_sample (VmmVcpu *vcpu);
 bool vmm_vcpu_wait_sample (VmmVcpu *vcpu, int64_t deadline_us, VmmVcpuSample *ret_sample);
+bool vmm_vcpu_tell_activity (VmmVcpu *vcpu, int64_t cpu_ns);
 bool vmm_vcpu_stopped_at (const VmmVcpu *vcpu, uint64_t *ret_pc);
 uint64_t vmm_vcpu_exits (const VmmVcpu *vcpu, unsigned reason);
 uint64_t vmm_vcpu_total_exits (const VmmVcpu *vcpu);

@@ -14,6 +14,7 @@
 #define VMM_VMM_H
 
 #include "vmm/config.h"
+#include "vmm/disk.h"
 #include "vmm/error.h"
 #include "vmm/export.h"
 #include "vmm/host.h"

@@ -13,8 +13,9 @@
  * guest is called hung, and on a slow one the limit grows by as much as the host is slower than a usual one.
  *
  * A look kicks each vCPU out of the guest for the time of three ioctls. Looks start soon after the guest
- * does, since most machines that halt do so early, and become rare while the guest idles, so that an idle
- * machine stays idle.
+ * does, since most machines that halt do so early. A guest that is found idle is left alone: a timer on the
+ * CPU time of each vCPU's thread tells when it does something again, and an idle machine causes no wake-up.
+ * A halt after less than that, without any exit, is found by the look once a minute.
  */
 #include "vmm/watchdog.h"
 
@@ -22,7 +23,10 @@
 #include "vmm/host.h"
 
 #define LOOK_FIRST_US (500 * 1000)
-#define LOOK_IDLE_MAX_US (20 * G_USEC_PER_SEC)
+#define LOOK_MAX_US (20 * G_USEC_PER_SEC)
+/* An idle guest is left alone: this long, or until it has computed for this long. */
+#define LOOK_IDLE_US (60 * G_USEC_PER_SEC)
+#define ACTIVITY_NS (20 * 1000 * 1000)
 #define LOOKS_PER_LIMIT 8
 #define ANSWER_PATIENCE_US (2 * G_USEC_PER_SEC)
 /* A kernel's speed on hardware; what is below is slower by the quotient. */
@@ -92,17 +96,29 @@ scale_limit (VmmWatchdog *watchdog)
         watchdog->limit_us = (int64_t)((double)watchdog->limit_us * MIN (USUAL_MIPS / mips, SLOWER_MAX));
 }
 
+/* False when the host cannot tell of it; then there are looks all the same. */
+static bool
+wait_for_activity (VmmWatchdog *watchdog)
+{
+    unsigned n = vmm_board_n_vcpus (watchdog->board);
+    bool ok = true;
+
+    for (unsigned i = 0; i < n; i++)
+        ok = vmm_vcpu_tell_activity (vmm_board_vcpu (watchdog->board, i), ACTIVITY_NS) && ok;
+    return ok;
+}
+
 static void
 set_next_look (VmmWatchdog *watchdog, bool idle, bool suspicious)
 {
-    int64_t most = watchdog->limit_us > 0 ? watchdog->limit_us / LOOKS_PER_LIMIT : LOOK_IDLE_MAX_US;
+    int64_t most = watchdog->limit_us > 0 ? watchdog->limit_us / LOOKS_PER_LIMIT : LOOK_MAX_US;
 
-    if (suspicious)
+    if (suspicious || watchdog->interval_us == LOOK_IDLE_US)
         watchdog->interval_us = LOOK_FIRST_US;
-    else
-        watchdog->interval_us *= 2;
-    watchdog->interval_us =
-        MIN (watchdog->interval_us, idle ? LOOK_IDLE_MAX_US : MAX (most, LOOK_FIRST_US / 10));
+    if (!suspicious && idle && wait_for_activity (watchdog))
+        watchdog->interval_us = LOOK_IDLE_US;
+    else if (!suspicious)
+        watchdog->interval_us = MIN (2 * watchdog->interval_us, MAX (most, LOOK_FIRST_US / 10));
     vmm_timer_arm (watchdog->timer, watchdog->interval_us);
 }
 
@@ -169,7 +185,7 @@ vmm_watchdog_new (GMainContext *context, VmmBoard *board, int64_t limit_ns, bool
     watchdog->seen = g_new0 (Seen, vmm_board_n_vcpus (board));
     watchdog->interval_us = LOOK_FIRST_US;
     watchdog->timer = vmm_timer_new (context, look, watchdog);
-    set_next_look (watchdog, true, true);
+    set_next_look (watchdog, false, true);
     return watchdog;
 }
 
@@ -196,6 +212,17 @@ void
 vmm_watchdog_look_now (VmmWatchdog *watchdog)
 {
     vmm_timer_arm (watchdog->timer, 0);
+}
+
+/**
+ * vmm_watchdog_on_active:
+ *
+ * Any thread: a guest that was idle does something.
+ */
+void
+vmm_watchdog_on_active (VmmWatchdog *watchdog)
+{
+    vmm_timer_arm (watchdog->timer, LOOK_FIRST_US);
 }
 
 /**

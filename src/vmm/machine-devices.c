@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What devices can be told while the guest runs. */
+#include <string.h>
+
+#include "devices/virtio/blk.h"
+#include "vmm/config-internal.h"
+#include "vmm/error.h"
+#include "vmm/machine-internal.h"
+
+static bool
+refuse (GError **error, const char *name, const char *why)
+{
+    g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "device \"%s\": %s", name, why);
+    return false;
+}
+
+/* The name of the only device of a kind. */
+static const char *
+only_device (const VmmMachine *machine, const char *kind, GError **error)
+{
+    const char *found = NULL;
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < vmm_machine_get_n_devices (machine); i++) {
+        if (strcmp (vmm_machine_get_device_kind (machine, i), kind) != 0)
+            continue;
+        found = vmm_machine_get_device_name (machine, i);
+        count++;
+    }
+    if (count == 1)
+        return found;
+    g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
+                 count == 0 ? "the machine has no %s" : "the machine has more than one %s: name one", kind);
+    return NULL;
+}
+
+/* The device of this boot. A NULL @name means the only one of its kind. */
+static VmmVirtioDevice *
+find (VmmMachine *machine, const char *name, const char *kind, GError **error)
+{
+    VmmVirtioDevice *device;
+
+    if (name == NULL)
+        name = only_device (machine, kind, error);
+    if (name == NULL)
+        return NULL;
+    for (unsigned i = 0; i < vmm_machine_get_n_devices (machine); i++) {
+        if (strcmp (vmm_machine_get_device_name (machine, i), name) != 0)
+            continue;
+        if (strcmp (vmm_machine_get_device_kind (machine, i), kind) != 0) {
+            refuse (error, name, "this device cannot do that");
+            return NULL;
+        }
+        device = machine->board != NULL && !machine->has_verdict
+                     ? vmm_board_find_device (machine->board, name)
+                     : NULL;
+        if (device == NULL)
+            g_set_error (error, VMM_ERROR, VMM_ERROR_BUSY, "device \"%s\": the run is over", name);
+        return device;
+    }
+    refuse (error, name, "the machine has no such device: status lists those that it has");
+    return NULL;
+}
+
+/**
+ * vmm_machine_set_balloon:
+ * @machine: a machine
+ * @name: (nullable): a balloon's name, "balloon0"; NULL: the only one
+ * @bytes: how much memory the guest is to give back; it comes to whole pages, and to at most what there is
+ *
+ * Asks the guest, and does not wait for it.
+ *
+ * Returns: false with %VMM_ERROR_USAGE when there is no such balloon, with %VMM_ERROR_BUSY when the run is
+ * over Since: 0.1
+ */
+bool
+vmm_machine_set_balloon (VmmMachine *machine, const char *name, uint64_t bytes, GError **error)
+{
+    VmmVirtioDevice *device = find (machine, name, "balloon", error);
+
+    return device != NULL;
+}
+
+/**
+ * vmm_machine_get_balloon:
+ * @machine: a machine
+ * @name: (nullable): a balloon's name; NULL: the only one
+ *
+ * Returns: (transfer none) (nullable): how it is now; the machine's, and written anew by the next call. NULL
+ * with an error as vmm_machine_set_balloon() has Since: 0.1
+ */
+const VmmBalloonInfo *
+vmm_machine_get_balloon (VmmMachine *machine, const char *name, GError **error)
+{
+    VmmVirtioDevice *device = find (machine, name, "balloon", error);
+
+    return device != NULL ? &machine->balloon : NULL;
+}
+
+/**
+ * vmm_machine_resize_disk:
+ * @machine: a machine
+ * @name: (nullable): a disk's name, "disk0"; NULL: the only one
+ * @bytes: its new size, a multiple of 512; a disk only grows
+ *
+ * Makes the disk's image larger, and tells the guest.
+ *
+ * Returns: false with %VMM_ERROR_USAGE when there is no such disk or it cannot have that size, with
+ *   %VMM_ERROR_BUSY when the run is over, with %VMM_ERROR_HOST when the host could not do it
+ * Since: 0.1
+ */
+bool
+vmm_machine_resize_disk (VmmMachine *machine, const char *name, uint64_t bytes, GError **error)
+{
+    VmmVirtioDevice *device = find (machine, name, "disk", error);
+
+    return device != NULL && vmm_virtio_blk_resize (device, bytes, error);
+}
