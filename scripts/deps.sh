@@ -10,7 +10,7 @@ build='gcc meson ninja-build pkg-config binutils libc6-dev libglib2.0-dev zlib1g
 run='busybox-static qemu-system-x86 e2fsprogs python3 dpkg'
 # Unit tests, ACPI tables, the lints, man pages, fuzzing.
 test='libcriterion-dev acpica-tools clang clang-format-14 libclang-rt-14-dev mandoc
-    git ca-certificates libgcc-12-dev qemu-utils iproute2'
+    git ca-certificates libgcc-12-dev qemu-utils iproute2 fio iperf3 debootstrap'
 
 [ $# -gt 0 ] || set -- build
 wanted=

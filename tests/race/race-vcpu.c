@@ -176,7 +176,7 @@ pause_all (World *w)
 int
 main (void)
 {
-    VmmVcpuEvents events = {on_ended, NULL};
+    VmmVcpuEvents events = {on_ended, NULL, NULL};
     World w = {0};
     pthread_t observer;
     bool ok = true;

@@ -14,6 +14,7 @@
  *     signal NUMBER           send a signal to the program
  *     stop-when-done          end the program with SIGTERM once the script is through
  *     copy NAME               copy /proc/PID/NAME to RESULT.NAME (smaps, status, ...)
+ *     run SECONDS COMMAND     run a shell command, which must end well in that time; $VMM_PID is the program
  *
  * A program that does not end in time has the state of its threads written to RESULT.threads before it is
  * ended. The result file has one `key=value` a line: exit or signal, timeout, elapsed_us, script, termios.
@@ -323,6 +324,40 @@ do_copy (Run *run, const char *name)
     return got == 0;
 }
 
+/* The program's output is read meanwhile: it may be what the command waits for. */
+static bool
+do_run (Run *run, char *argument)
+{
+    char *command;
+    double until = now () + strtod (argument, &command);
+    char pid_text[16];
+    int status = 0;
+    pid_t pid, ended;
+
+    snprintf (pid_text, sizeof pid_text, "%d", (int)run->pid);
+    pid = fork ();
+    if (pid < 0)
+        die ("fork");
+    if (pid == 0) {
+        setpgid (0, 0);
+        setenv ("VMM_PID", pid_text, 1);
+        execl ("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit (127);
+    }
+    while ((ended = waitpid (pid, &status, WNOHANG)) == 0 && now () < until && now () < deadline (run)) {
+        if (run->exited)
+            usleep (20000);
+        else
+            turn (run, now () + 0.02);
+    }
+    if (ended == 0) {
+        kill (-pid, SIGKILL);
+        waitpid (pid, &status, 0);
+        return false;
+    }
+    return WIFEXITED (status) && WEXITSTATUS (status) == 0;
+}
+
 static bool
 do_line (Run *run, char *line)
 {
@@ -340,6 +375,8 @@ do_line (Run *run, char *line)
         return kill (run->pid, atoi (argument)) == 0;
     if (verb == 4 && !strncmp (line, "copy", verb))
         return do_copy (run, argument);
+    if (verb == 3 && !strncmp (line, "run", verb))
+        return do_run (run, argument);
     if (!strcmp (line, "stop-when-done"))
         return kill (run->pid, SIGTERM) == 0;
     return false;

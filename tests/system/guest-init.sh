@@ -71,7 +71,7 @@ act() {
         printf '#!/bin/sh\npoweroff -f\n' > /etc/acpi/poweroff && chmod +x /etc/acpi/poweroff
         echo "@waiting-for-power-button:"
         acpid -d -c /etc/acpi -e /dev/input/event0 ;;
-    *) echo "@unknown-action: $1" ;;
+    *) if [ -e /bin/devices.sh ]; then . /bin/devices.sh; device_act "$1"; else echo "@unknown-action: $1"; fi ;;
     esac
 }
 

@@ -12,6 +12,9 @@ mount -t tmpfs none /dev/shm
 for name in $(cat /modules/order); do
     insmod "/modules/$name" || echo "bed: cannot load $name"
 done
+ifconfig lo 127.0.0.1 up
+mkdir -p /etc
+echo nameserver 127.0.0.1 > /etc/resolv.conf
 echo 1 > /proc/sys/vm/overcommit_memory # a guest may be given more memory than it will ever touch
 mount -t ext4 -o ro /dev/vda /in || echo "bed: cannot mount the input disk"
 for dir in /in/root/*; do

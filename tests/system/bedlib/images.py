@@ -8,11 +8,15 @@ import stat
 import subprocess
 from pathlib import Path
 
-from . import hang
+from . import hang, stubs
 
 HERE = Path(__file__).resolve().parent.parent
 # What a guest kernel may need and has as modules only.
 GUEST_MODULES = ["pvpanic", "pvpanic-pci", "pvpanic-mmio", "evdev"]
+DEVICE_MODULES = ["crc32c_intel", "crc32c_generic", "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console",
+                  "virtio_rng", "virtio_balloon", "vmw_vsock_virtio_transport", "af_packet", "libcrc32c", "ext4"]
+# What busybox lacks, and where it is on a host that has it.
+GUEST_TOOLS = {"mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "fio": "fio", "iperf3": "iperf3"}
 
 
 class Cpio:
@@ -101,12 +105,41 @@ def guest_modules(kernel):
     return archive.close()
 
 
+def device_modules(kernel):
+    """A second initrd, with the drivers of virtio devices and what they are tested with."""
+    archive = Cpio()
+    _add_modules(archive, kernel.with_dependencies(DEVICE_MODULES))
+    return archive.close()
+
+
+def guest_tools(folder, probe):
+    """A third initrd, with the scenarios' programs. What this host has not is left out: the guest says so."""
+    archive = Cpio()
+    archive.file("bin/probe", probe.read_bytes(), 0o755)
+    archive.file("bin/devices.sh", (HERE / "guest-devices.sh").read_bytes())
+    libraries = {}
+    for name in GUEST_TOOLS:
+        program = find_program(name)
+        if program is None:
+            continue
+        archive.file(f"bin/{name}", Path(program).read_bytes(), 0o755)
+        libraries.update(stubs.libraries(program, folder))
+    for path, data in libraries.items():
+        archive.file(path.lstrip("/"), data, 0o755)
+    return archive.close()
+
+
 def outer_initrd(busybox, kernel):
     """The initrd of the nested bed's outer machine."""
     archive = _base(busybox, HERE / "l1-init.sh")
-    wanted = ["virtio_pci", "virtio_blk", "virtio_console", "kvm", "kvm_amd"]
+    wanted = ["virtio_pci", "virtio_blk", "virtio_console", "kvm", "kvm_amd", "tun", "dm_mod", "loop"]
     _add_modules(archive, kernel.with_dependencies(wanted))
     return archive.close()
+
+
+def find_program(name):
+    """Return the path of a program, administrators' ones included, or None."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
 def place(source, target):
@@ -136,7 +169,7 @@ def add_program(stage, name, program):
 
 def make_disk(stage, disk):
     """Make an ext4 image of the tree."""
-    size = sum(path.lstat().st_size for path in stage.rglob("*")) * 11 // 10 + (48 << 20)
+    size = sum(path.lstat().st_blocks * 512 for path in stage.rglob("*")) * 11 // 10 + (48 << 20)
     disk.unlink(missing_ok=True)
     made = subprocess.run(
         ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", stage, disk, f"{size >> 10}k"],

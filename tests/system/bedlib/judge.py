@@ -100,7 +100,14 @@ def _check_rtc(_scenario, report):
     return []
 
 
-CHECKS = {"mem": _check_memory, "cpus": _check_cpus, "log": _check_log, "modules": _check_modules, "rtc": _check_rtc}
+def _check_devices(_scenario, report):
+    wrong = [f"the guest says: {line}" for line in report.get("device-fault", [])]
+    if "devices-end" not in report:
+        wrong.append("the guest's device tests did not come to their end")
+    return wrong
+
+
+CHECKS = {"devices": _check_devices, "mem": _check_memory, "cpus": _check_cpus, "log": _check_log, "modules": _check_modules, "rtc": _check_rtc}
 
 
 def _lookup(document, path):
@@ -153,6 +160,9 @@ def judge(scenario, folder):
         wrong += CHECKS[name](scenario, report)
     if scenario.json:
         wrong += _check_json(scenario, folder)
+    if result.get("after", "0") != "0":
+        lines = (folder / "after.log").read_text(errors="replace").splitlines() if (folder / "after.log").exists() else []
+        wrong.append(f"after the end: {' | '.join(lines[-4:])}")
     if scenario.termios and result.get("termios") != scenario.termios:
         wrong.append(f"the terminal's modes were {result.get('termios')}, not {scenario.termios}")
     seconds = int(result.get("elapsed_us", 0)) / 1e6

@@ -21,6 +21,12 @@ class Scenario:
     cpus: str = ""
     args: list = field(default_factory=list)
     setup: str = ""
+    after: str = ""
+    transport: str = ""
+    transports: list = field(default_factory=list)
+    own_machine: bool = False
+    rootfs: bool = False
+    many: list = field(default_factory=list)
     tty: bool = False
     script: str = ""
     timeout: float = 90
@@ -39,11 +45,11 @@ class Scenario:
 
     def arguments(self, inputs, outputs):
         """Return vmm's arguments, with the paths that hold on the machine which runs it."""
-        found = []
+        found = ["--transport", self.transport] if self.transport else []
         if self.kernel:
             found += ["--kernel", f"{inputs}/kernels/{self.kernel}", "--mem", self.mem]
             for name in self.initrd:
-                image = f"modules-{self.kernel}" if name == "modules" else name
+                image = f"{name}-{self.kernel}" if name in ("modules", "devices") else name
                 found += ["--initrd", f"{inputs}/initrd/{image}.img"]
             words = ([f"vmmtest={self.action}"] if self.action else []) + ([self.append] if self.append else [])
             if words:
@@ -52,12 +58,8 @@ class Scenario:
                 found += ["--cpus", self.cpus]
             if self.write_json:
                 found += ["--json", f"{outputs}/vmm.json"]
-        values = {"{in}": inputs, "{out}": outputs, "{long}": "x=" + "y" * 4998}
-        for arg in self.args:
-            for key, value in values.items():
-                arg = arg.replace(key, value)
-            found.append(arg)
-        return found
+        several = [word.replace("{n}", str(number)) for entry in self.many for number in range(entry["count"]) for word in entry["args"]]
+        return found + [_fill_in(arg, inputs, outputs) for arg in self.args + several]
 
     def write_job(self, folder, inputs, outputs, scale):
         """Write the job's script and its typist's script; `inputs` and `outputs` are as the job will see them."""
@@ -67,25 +69,38 @@ class Scenario:
         if self.tty:
             drive.append("--tty")
         if self.script:
-            (folder / "script").write_text(self.script)
+            (folder / "script").write_text(_fill_in(self.script, inputs, outputs))
             drive += ["--script", f"{inputs}/jobs/{folder.name}/script"]
         command = drive + ["--"] + self.wrap + [f"{inputs}/bin/{self.program}"] + self.arguments(inputs, outputs)
-        lines = ["# SPDX-License-Identifier: Apache-2.0", f"IN={shlex.quote(inputs)} OUT={shlex.quote(outputs)}"]
+        lines = ["# SPDX-License-Identifier: Apache-2.0", f"export IN={shlex.quote(inputs)} OUT={shlex.quote(outputs)}"]
+        if "TMP" in self.setup + self.after or "{tmp}" in f"{self.args}{self.many}{self.script}":
+            lines += [f"export TMP={shlex.quote(outputs)}.tmp; mkdir -p $TMP; trap 'rm -rf $TMP' EXIT"]
+        # Busybox's applets, and what the bed brings.
+        lines += ["export PATH=$IN/bin:$PATH:/usr/sbin:/sbin"] if self.setup or self.after or "run " in self.script else []
         lines += [self.setup.strip()] if self.setup else []
         lines += [shlex.join(command)]
+        if self.after:
+            lines += [f"( set -ex\n{self.after.strip()}\n) > $OUT/after.log 2>&1; echo \"after=$?\" >> $OUT/result"]
         (folder / "run").write_text("\n".join(lines) + "\n")
 
 
+def _fill_in(text, inputs, outputs):
+    for key, value in {"{in}": inputs, "{out}": outputs, "{tmp}": outputs + ".tmp", "{long}": "x=" + "y" * 4998}.items():
+        text = text.replace(key, value)
+    return text
+
+
 def _expand(table, path):
-    """One table gives one scenario, or one for each kernel that it names."""
+    """One table gives one scenario, or one for each kernel or transport that it names."""
     known = {entry.name for entry in fields(Scenario)}
     unknown = set(table) - known
     if unknown or "name" not in table:
         raise ValueError(f"{path}: {table.get('name', 'a scenario')}: unknown or missing keys: {sorted(unknown) or 'name'}")
-    if not table.get("kernels"):
-        return [Scenario(**table)]
-    plain = {key: value for key, value in table.items() if key not in ("kernels", "name")}
-    return [Scenario(name=f"{table['name']}/{kernel}", kernel=kernel, **plain) for kernel in table["kernels"]]
+    found = [table]
+    for several, one in (("kernels", "kernel"), ("transports", "transport")):
+        if table.get(several):
+            found = [{**each, "name": f"{each['name']}/{value}", one: value} for each in found for value in table[several]]
+    return [Scenario(**each) for each in found]
 
 
 def load(folder):

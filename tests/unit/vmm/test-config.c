@@ -282,11 +282,25 @@ Test (config, each_listed_key_can_be_set)
         const char *key;
         const char *value;
     } good[] = {
-        {"kernel", "k"},       {"initrd", "i"},          {"cmdline", ""},
-        {"append", ""},        {"mem", "64M"},           {"mem-backing", "anon"},
-        {"cpus", "1"},         {"timeout", "1"},         {"watchdog", "1"},
-        {"on-reboot", "exit"}, {"kernel-entry", "auto"}, {"irqchip", "auto"},
-        {"debug-exit", "off"}, {"symbols", "s"},
+        {"kernel", "k"},
+        {"initrd", "i"},
+        {"cmdline", ""},
+        {"append", ""},
+        {"mem", "64M"},
+        {"mem-backing", "anon"},
+        {"cpus", "1"},
+        {"timeout", "1"},
+        {"watchdog", "1"},
+        {"on-reboot", "exit"},
+        {"kernel-entry", "auto"},
+        {"irqchip", "auto"},
+        {"debug-exit", "off"},
+        {"symbols", "s"},
+        {"disk", "d.img"},
+        {"vsock", "cid=3,path=p"},
+        {"rng", "on"},
+        {"transport", "mmio"},
+        {"control", "c"},
     };
     g_autoptr (VmmConfig) config = vmm_config_new ();
     size_t n;
