@@ -439,8 +439,8 @@ bool
 vmm_virtq_driver_poll_used (VmmVirtqDriver *driver, int *ret_id, uint32_t *ret_len)
 {
     bool packed = vmm_virtq_driver_is (driver, VMM_VIRTQ_PACKED);
-    uint32_t id;
-    uint32_t len;
+    uint32_t id = 0;
+    uint32_t len = 0;
 
     if (!(packed ? poll_packed (driver, &id, &len) : poll_split (driver, &id, &len)))
         return false;
