@@ -54,25 +54,25 @@ add (VmmBoardDevices *devices, const VmmBoardDevicesEnv *env, unsigned index, GE
 
 /**
  * vmm_board_devices_new:
+ * @ret_devices: (out): what was made, to be freed by vmm_board_devices_free() after the architecture's part,
+ * which has transports for it; also when this fails
  *
  * Makes what the configuration says, and puts it where the guest finds it.
  *
- * Returns: (transfer full) (nullable): NULL with the error of the first device that cannot be
+ * Returns: false with the error of the first device that cannot be
  */
-VmmBoardDevices *
-vmm_board_devices_new (const VmmBoardDevicesEnv *env, GError **error)
+bool
+vmm_board_devices_new (const VmmBoardDevicesEnv *env, VmmBoardDevices **ret_devices, GError **error)
 {
     VmmBoardDevices *devices = g_new0 (VmmBoardDevices, 1);
+    bool ok = true;
 
+    *ret_devices = devices;
     devices->devices = g_ptr_array_new_with_free_func ((GDestroyNotify)vmm_virtio_device_free);
     devices->loops = g_ptr_array_new_with_free_func ((GDestroyNotify)vmm_loop_free);
-    for (guint i = 0; i < env->config->devices->len; i++) {
-        if (add (devices, env, i, error))
-            continue;
-        vmm_board_devices_free (devices);
-        return NULL;
-    }
-    return devices;
+    for (guint i = 0; ok && i < env->config->devices->len; i++)
+        ok = add (devices, env, i, error);
+    return ok;
 }
 
 /**

@@ -25,7 +25,7 @@ typedef struct {
 
 typedef struct _VmmBoardDevices VmmBoardDevices;
 
-VmmBoardDevices *vmm_board_devices_new (const VmmBoardDevicesEnv *env, GError **error);
+bool vmm_board_devices_new (const VmmBoardDevicesEnv *env, VmmBoardDevices **ret_devices, GError **error);
 void vmm_board_devices_free (VmmBoardDevices *devices);
 void vmm_board_devices_stop (VmmBoardDevices *devices);
 void vmm_board_devices_pause (VmmBoardDevices *devices);

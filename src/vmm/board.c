@@ -223,8 +223,7 @@ build_devices (VmmBoard *board, const VmmBoardParts *parts, GError **error)
         .user = board->events.user,
     };
 
-    board->devices = vmm_board_devices_new (&env, error);
-    return board->devices != NULL;
+    return vmm_board_devices_new (&env, &board->devices, error);
 }
 
 static bool

@@ -212,6 +212,14 @@ on_done (void *user, uint32_t events)
     }
 }
 
+static void
+on_raw_settled (void *user)
+{
+    Qcow2Block *q = user;
+
+    vmm_block_settle (&q->block);
+}
+
 static bool
 attach (VmmBlock *block, VmmLoop *loop, GError **error)
 {
@@ -510,6 +518,10 @@ vmm_qcow2_block_new (VmmQcow2 *image, const VmmBlockConfig *config, GError **err
     q->image = image;
     q->done_fd = done_fd;
     q->raw = open_raw (image, config);
+    if (q->raw != NULL) {
+        q->raw->settled = on_raw_settled;
+        q->raw->settled_user = q;
+    }
     q->ephemeral = config->ephemeral;
     q->writethrough = config->cache == VMM_BLOCK_CACHE_WRITETHROUGH && !config->ephemeral;
     image->discard = config->discard || config->ephemeral;

@@ -103,7 +103,7 @@ struct _Blk {
     Request *free;
     GPtrArray *requests; /* of Request: all that there are */
     uint32_t pushed;     /* queues with something to be published */
-    bool busy;           /* within submit and kick: what is done is published after them */
+    bool follows;        /* a flush after a write was submitted, and not kicked yet */
 };
 
 static uint64_t
@@ -190,7 +190,6 @@ finish (Request *request, uint8_t status)
 {
     Blk *blk = request->blk;
 
-    /* Its place was checked when the request came. */
     vmm_chain_skip_writable (&request->chain, request->chain.writable_left - 1);
     vmm_chain_write (&request->chain, &status, 1);
     /* The driver looks at the status whatever the length says; after a gap it would not be counted. */
@@ -211,28 +210,21 @@ publish (Blk *blk)
     }
 }
 
-static const char *
-op_name (VmmBlockOp op)
-{
-    static const char *const names[] = {"read", "write", "flush", "discard", "zeroing"};
-
-    return names[op];
-}
-
 static void
 tell_failure (Request *request, int error)
 {
+    static const char *const names[] = {"read", "write", "flush", "discard", "zeroing"};
     const VmmBlockRequest *block = &request->block;
 
     if (error == ENOSPC)
         vmm_virtio_device_warn (request->blk->device,
                                 "the host's file system is full: a %s of the guest failed: make room",
-                                op_name (block->op));
+                                names[block->op]);
     else
         vmm_virtio_device_warn (request->blk->device,
                                 "a %s of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
                                 " failed, and the guest was told so: %s",
-                                op_name (block->op), block->len, block->offset, g_strerror (error));
+                                names[block->op], block->len, block->offset, g_strerror (error));
 }
 
 static void
@@ -248,18 +240,32 @@ on_done (VmmBlockRequest *block, int error)
     } else if (wrote && !lasts_by_flush (blk)) {
         request->block.op = VMM_BLOCK_FLUSH;
         request->block.len = 0;
+        blk->follows = true;
         blk->block->ops->submit (blk->block, block);
-        if (!blk->busy)
-            blk->block->ops->kick (blk->block);
     } else {
         finish (request, STATUS_OK);
     }
 }
 
+/* A write that is done at once has its flush submitted while the backend is kicked, too late for that kick.
+ */
+static void
+kick (Blk *blk)
+{
+    do {
+        blk->follows = false;
+        blk->block->ops->kick (blk->block);
+    } while (blk->follows);
+}
+
 static void
 on_settled (void *user)
 {
-    publish (user);
+    Blk *blk = user;
+
+    if (blk->follows)
+        kick (blk);
+    publish (blk);
 }
 
 /* Whether the range lies on the disk; with its bytes. */
@@ -416,10 +422,8 @@ blk_notify (void *model, unsigned index)
 
     vmm_virtqueue_set_kicks (queue, false);
     do {
-        blk->busy = true;
         start_all (blk, index);
-        blk->block->ops->kick (blk->block);
-        blk->busy = false;
+        kick (blk);
         publish (blk);
     } while (!vmm_virtqueue_arm (queue));
 }
@@ -446,12 +450,10 @@ blk_quiesce (void *model)
 
     if (!blk->attached)
         return;
-    blk->busy = true;
-    blk->block->ops->drain (blk->block);
-    /* A write that is to last has its flush still to come. */
-    blk->block->ops->kick (blk->block);
-    blk->block->ops->drain (blk->block);
-    blk->busy = false;
+    do {
+        kick (blk);
+        blk->block->ops->drain (blk->block);
+    } while (blk->follows);
     publish (blk);
 }
 
