@@ -134,7 +134,12 @@ class Image:
     def check(self):
         if self.format != "qcow2":
             return self.path
-        done = subprocess.run(["qemu-img", "check", "-f", "qcow2", self.path], capture_output=True, text=True, check=False)
+        for _ in range(60):
+            done = subprocess.run(["qemu-img", "check", "-f", "qcow2", self.path], capture_output=True, text=True, check=False)
+            # The kernel ends the requests of a dead process after the process; until then the image is locked, rightly.
+            if "Failed to lock" not in done.stderr:
+                break
+            time.sleep(0.05)
         if done.returncode not in (0, 3):
             raise Wrong("qemu-img check: " + " ".join((done.stdout + done.stderr).split())[:600])
         leaks = re.search(r"(\d+) leaked clusters", done.stdout + done.stderr)
