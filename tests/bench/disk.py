@@ -3,6 +3,7 @@
 
 import os
 import re
+import select
 import shutil
 import signal
 import statistics
@@ -53,18 +54,24 @@ def device_seconds(pid):
 
 
 def wait_for(process, word, deadline):
+    """Return the guest's line that begins with the word."""
+    text = ""
     while time.monotonic() < deadline:
-        line = process.stdout.readline()
-        if not line:
+        if not select.select([process.stdout], [], [], deadline - time.monotonic())[0]:
             break
-        if line.startswith(word) or line.startswith("failed"):
-            return line
-    raise RuntimeError(f"{process.args[0]}: no \"{word}\" from the guest")
+        more = os.read(process.stdout.fileno(), 4096).decode(errors="replace")
+        if not more:
+            break
+        text += more
+        for line in text.splitlines(keepends=True):
+            if line.endswith("\n") and line.startswith((word, "failed")):
+                return line
+    raise RuntimeError(f"{process.args[0]}: no \"{word}\" from the guest in {LIMIT} s")
 
 
 def run_once(command):
     """Return requests, cycles, kicks, device seconds."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, errors="replace") as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + LIMIT
             if wait_for(process, "begin", deadline).startswith("failed"):

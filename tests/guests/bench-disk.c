@@ -84,7 +84,8 @@ start (Bench *bench, const StartInfo *info, uint32_t bytes)
 
     if (!virtio_find (info, VIRTIO_ID_BLOCK, 0, &device))
         fail (bench, "no disk");
-    if (!virtio_begin (&device, VIRTIO_F_EVENT_IDX))
+    /* With FLUSH, writes need not last at once. */
+    if (!virtio_begin (&device, VIRTIO_F_EVENT_IDX | BLK_F_FLUSH))
         fail (bench, "the device refuses its features");
     bench->sectors = bytes / BLK_SECTOR;
     bench->blocks = virtio_config64 (&device, 0) / bench->sectors;
