@@ -85,6 +85,7 @@ typedef struct {
  * @attach: begins to work on @loop, whose thread this is
  * @submit: starts a request; batched until @kick
  * @kick: there are no more for now: what was submitted is on its way when this returns
+ * @poll: (nullable): gives back what is done by now; whether there was any
  * @drain: waits, on the loop's thread, until nothing is in flight
  * @detach: after @drain: leaves the loop; it may be attached to another one
  * @resize: (nullable): grows the disk to @size bytes, nothing being in flight; 0 or an errno
@@ -95,6 +96,7 @@ typedef struct {
     bool (*attach) (VmmBlock *block, VmmLoop *loop, GError **error);
     void (*submit) (VmmBlock *block, VmmBlockRequest *request);
     void (*kick) (VmmBlock *block);
+    bool (*poll) (VmmBlock *block);
     void (*drain) (VmmBlock *block);
     void (*detach) (VmmBlock *block);
     int (*resize) (VmmBlock *block, uint64_t size);

@@ -16,6 +16,7 @@ typedef struct {
     bool (*attach) (VmmRaw *raw);
     void (*submit) (VmmRaw *raw, VmmBlockRequest *request);
     void (*kick) (VmmRaw *raw);
+    bool (*poll) (VmmRaw *raw); /* NULL: not worth it */
     void (*drain) (VmmRaw *raw);
     void (*detach) (VmmRaw *raw);
 } VmmRawEngine;

@@ -106,4 +106,4 @@ detach (VmmRaw *raw)
  *
  * Works everywhere.
  */
-const VmmRawEngine vmm_raw_threads = {attach, submit, kick, drain, detach};
+const VmmRawEngine vmm_raw_threads = {attach, submit, kick, NULL, drain, detach};

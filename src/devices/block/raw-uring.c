@@ -166,6 +166,12 @@ kick (VmmRaw *raw)
     turn (raw);
 }
 
+static bool
+poll_done (VmmRaw *raw)
+{
+    return raw->in_flight > 0 && io_uring_cq_ready (&raw->ring) > 0 && turn (raw);
+}
+
 static void
 drain (VmmRaw *raw)
 {
@@ -188,4 +194,4 @@ detach (VmmRaw *raw)
  *
  * Where the kernel has io_uring.
  */
-const VmmRawEngine vmm_raw_uring = {attach, submit, kick, drain, detach};
+const VmmRawEngine vmm_raw_uring = {attach, submit, kick, poll_done, drain, detach};

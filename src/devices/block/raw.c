@@ -271,6 +271,14 @@ kick (VmmBlock *block)
     raw->engine->kick (raw);
 }
 
+static bool
+poll_done (VmmBlock *block)
+{
+    VmmRaw *raw = (VmmRaw *)block;
+
+    return raw->engine->poll != NULL && raw->engine->poll (raw);
+}
+
 static void
 drain (VmmBlock *block)
 {
@@ -326,6 +334,7 @@ static const VmmBlockOps raw_ops = {
     .attach = attach,
     .submit = submit,
     .kick = kick,
+    .poll = poll_done,
     .drain = drain,
     .detach = detach,
     .resize = resize,

@@ -30,6 +30,9 @@
 #include "vmm/error.h"
 
 #define EVENTS_PER_WAIT 32
+/* How long to poll at most, and what to begin with. */
+#define POLL_MAX_NS INT64_C (32000)
+#define POLL_FIRST_NS INT64_C (4000)
 #define NS_PER_S INT64_C (1000000000)
 
 typedef struct {
@@ -69,6 +72,9 @@ struct _VmmLoop {
     VmmLoopWatch wake_watch; /* only their addresses matter: epoll's data */
     VmmLoopWatch timers_watch;
     bool dispatching;
+    const VmmLoopPoller *poller;
+    void *poller_user;
+    int64_t poll_ns; /* how long to poll before sleeping */
 };
 
 static void
@@ -175,6 +181,51 @@ dispatch (VmmLoop *loop, const struct epoll_event *events, int n, GArray *batch)
         g_ptr_array_set_size (loop->removed, 0);
 }
 
+/* Returns whether the loop may sleep. */
+static bool
+poll_before_sleep (VmmLoop *loop)
+{
+    int64_t end;
+
+    if (loop->poll_ns == 0)
+        return loop->poller->may_sleep (loop->poller_user);
+    end = vmm_now_ns () + loop->poll_ns;
+    do {
+        if (loop->poller->poll (loop->poller_user))
+            return false;
+    } while (vmm_now_ns () < end);
+    return loop->poller->may_sleep (loop->poller_user);
+}
+
+/* Polling pays when the sleep was shorter than one may poll; a long one says that there is nothing to wait
+ * for. */
+static void
+adapt_polling (VmmLoop *loop, int64_t slept_ns)
+{
+    if (slept_ns > POLL_MAX_NS)
+        loop->poll_ns = 0;
+    else
+        loop->poll_ns = CLAMP (2 * loop->poll_ns, POLL_FIRST_NS, POLL_MAX_NS);
+}
+
+/* Waits for events; how many there are. */
+static int
+wait_for_events (VmmLoop *loop, struct epoll_event *events)
+{
+    int64_t before;
+    int n;
+
+    if (loop->poller == NULL)
+        return epoll_wait (loop->epoll_fd, events, EVENTS_PER_WAIT, -1);
+    /* What has come meanwhile must not wait for ever behind one that always finds work. */
+    if (!poll_before_sleep (loop))
+        return epoll_wait (loop->epoll_fd, events, EVENTS_PER_WAIT, 0);
+    before = vmm_now_ns ();
+    n = epoll_wait (loop->epoll_fd, events, EVENTS_PER_WAIT, -1);
+    adapt_polling (loop, vmm_now_ns () - before);
+    return n;
+}
+
 static bool
 is_ending (VmmLoop *loop)
 {
@@ -198,7 +249,7 @@ run (gpointer data)
     g_mutex_lock (&loop->lock);
     g_mutex_unlock (&loop->lock);
     while (!is_ending (loop)) {
-        int n = epoll_wait (loop->epoll_fd, events, EVENTS_PER_WAIT, -1);
+        int n = wait_for_events (loop, events);
 
         if (n > 0)
             dispatch (loop, events, n, batch);
@@ -348,6 +399,21 @@ vmm_loop_post (VmmLoop *loop, VmmLoopFunc func, void *user)
     Posted posted = {func, user, NULL};
 
     post (loop, &posted);
+}
+
+/**
+ * vmm_loop_set_poller:
+ * @poller: (nullable): outlives its use
+ * @user: what it gets
+ *
+ * The loop's thread.
+ */
+void
+vmm_loop_set_poller (VmmLoop *loop, const VmmLoopPoller *poller, void *user)
+{
+    loop->poller = poller;
+    loop->poller_user = user;
+    loop->poll_ns = 0;
 }
 
 /**

@@ -28,6 +28,22 @@ VmmLoopWatch *vmm_loop_watch (VmmLoop *loop, int fd, uint32_t events, VmmLoopWat
 void vmm_loop_watch_set (VmmLoopWatch *watch, uint32_t events);
 void vmm_loop_unwatch (VmmLoopWatch *watch);
 
+/**
+ * VmmLoopPoller:
+ * @poll: looks for work and does it; whether there was any
+ * @may_sleep: the loop is going to sleep: sees to it that new work wakes it; false when there is some already
+ *
+ * A user for whom sleeping and waking cost more than its work: while work comes in quick succession the loop
+ * asks it again and again for some microseconds before it sleeps.
+ */
+typedef struct {
+    bool (*poll) (void *user);
+    bool (*may_sleep) (void *user);
+} VmmLoopPoller;
+
+/* The loop's thread; NULL: none. */
+void vmm_loop_set_poller (VmmLoop *loop, const VmmLoopPoller *poller, void *user);
+
 /* One shot for each arming; on the loop's thread. */
 VmmLoopTimer *vmm_loop_timer_new (VmmLoop *loop, VmmLoopFunc func, void *user);
 void vmm_loop_timer_arm (VmmLoopTimer *timer, int64_t after_ns);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the virtio block device share; see blk.c. */
+#ifndef VMM_DEVICES_VIRTIO_BLK_INTERNAL_H
+#define VMM_DEVICES_VIRTIO_BLK_INTERNAL_H
+
+#include "devices/virtio/blk.h"
+
+#define VMM_BLK_QUEUE_SIZE 256u
+#define VMM_BLK_SEG_MAX (VMM_BLK_QUEUE_SIZE - 2)
+#define VMM_BLK_IOV_MAX_PER_REQUEST (VMM_BLK_QUEUE_SIZE + 8)
+
+#define VMM_BLK_F_SEG_MAX (UINT64_C (1) << 2)
+#define VMM_BLK_F_RO (UINT64_C (1) << 5)
+#define VMM_BLK_F_BLK_SIZE (UINT64_C (1) << 6)
+#define VMM_BLK_F_FLUSH (UINT64_C (1) << 9)
+#define VMM_BLK_F_TOPOLOGY (UINT64_C (1) << 10)
+#define VMM_BLK_F_CONFIG_WCE (UINT64_C (1) << 11)
+#define VMM_BLK_F_MQ (UINT64_C (1) << 12)
+#define VMM_BLK_F_DISCARD (UINT64_C (1) << 13)
+#define VMM_BLK_F_WRITE_ZEROES (UINT64_C (1) << 14)
+
+/* 1 GiB at once, so that one request does not keep the disk busy for ever. */
+#define VMM_BLK_RANGE_MAX_SECTORS (2u << 20)
+
+typedef struct _VmmVirtioBlk VmmVirtioBlk;
+typedef struct _VmmVirtioBlkRequest VmmVirtioBlkRequest;
+
+struct _VmmVirtioBlkRequest {
+    VmmBlockRequest block;
+    VmmChain chain;
+    struct iovec iov[VMM_BLK_IOV_MAX_PER_REQUEST];
+    VmmVirtioBlk *blk;
+    VmmVirtioBlkRequest *next; /* while it is free */
+    unsigned queue;
+};
+
+struct _VmmVirtioBlk {
+    VmmVirtioDevice *device;
+    VmmBlock *block;
+    unsigned n_queues;
+    bool discard;
+    char serial[VMM_VIRTIO_BLK_SERIAL_MAX];
+    bool attached;
+    bool quiet;        /* between quiesce and resume */
+    bool writeback;    /* vCPU threads, with the core's lock, write it; the loop reads it */
+    uint64_t capacity; /* sectors; as above, the other way round */
+    VmmVirtioBlkRequest *free;
+    GPtrArray *requests; /* of VmmVirtioBlkRequest: all that there are */
+    uint32_t pushed;     /* queues with something to be published */
+    bool follows;        /* a flush after a write was submitted, and not kicked yet */
+};
+
+/* blk-request.c; the loop's thread */
+void vmm_virtio_blk_start_all (VmmVirtioBlk *blk, unsigned index);
+void vmm_virtio_blk_kick (VmmVirtioBlk *blk);
+void vmm_virtio_blk_publish (VmmVirtioBlk *blk);
+void vmm_virtio_blk_free_request (gpointer request);
+
+#endif
