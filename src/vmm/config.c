@@ -345,6 +345,7 @@ static const VmmConfigKey keys[] = {
     {"disk", "PATH[,...]", "a disk from an image file or a block device", true, NULL},
     {"vsock", "cid=N,path=PATH", "AF_VSOCK in the guest, Unix sockets on the host", false, NULL},
     {"rng", "on", "the host's random numbers for the guest [none]", false, "on"},
+    {"balloon", "on[,size=BYTES,...]", "memory that the guest gives back [none]", false, "on"},
     {"transport", "pci|mmio", "how the guest reaches these devices [pci]", false, NULL},
     {"timeout", "SECONDS", "end the run after that long [never]", false, NULL},
     {"watchdog", "SECONDS", "a CPU stuck that long with interrupts off is a hang; off [60]", false, NULL},
@@ -357,10 +358,16 @@ static const VmmConfigKey keys[] = {
 };
 
 static const Setter setters[G_N_ELEMENTS (keys)] = {
-    set_kernel,      set_initrd,     set_cmdline,  set_append,    set_mem,
-    set_mem_backing, set_cpus,       NULL,         NULL,          NULL,
-    set_transport,   set_timeout,    set_watchdog, set_on_reboot, set_kernel_entry,
-    set_irqchip,     set_debug_exit, set_symbols,  set_control,
+    set_kernel,    set_initrd,
+    set_cmdline,   set_append,
+    set_mem,       set_mem_backing,
+    set_cpus,      NULL,
+    NULL,          NULL,
+    NULL,          set_transport,
+    set_timeout,   set_watchdog,
+    set_on_reboot, set_kernel_entry,
+    set_irqchip,   set_debug_exit,
+    set_symbols,   set_control,
 };
 
 /**

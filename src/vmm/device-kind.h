@@ -60,6 +60,7 @@ typedef struct {
                               GError **error);
 } VmmDeviceKind;
 
+extern const VmmDeviceKind vmm_device_kind_balloon;
 extern const VmmDeviceKind vmm_device_kind_disk;
 extern const VmmDeviceKind vmm_device_kind_rng;
 extern const VmmDeviceKind vmm_device_kind_vsock;

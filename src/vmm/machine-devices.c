@@ -2,6 +2,7 @@
 /* What devices can be told while the guest runs. */
 #include <string.h>
 
+#include "devices/virtio/balloon.h"
 #include "devices/virtio/blk.h"
 #include "vmm/config-internal.h"
 #include "vmm/error.h"
@@ -78,7 +79,10 @@ vmm_machine_set_balloon (VmmMachine *machine, const char *name, uint64_t bytes, 
 {
     VmmVirtioDevice *device = find (machine, name, "balloon", error);
 
-    return device != NULL;
+    if (device == NULL)
+        return false;
+    vmm_virtio_balloon_set_target (device, bytes);
+    return true;
 }
 
 /**
@@ -93,8 +97,22 @@ const VmmBalloonInfo *
 vmm_machine_get_balloon (VmmMachine *machine, const char *name, GError **error)
 {
     VmmVirtioDevice *device = find (machine, name, "balloon", error);
+    VmmVirtioBalloonInfo info;
 
-    return device != NULL ? &machine->balloon : NULL;
+    if (device == NULL)
+        return NULL;
+    vmm_virtio_balloon_get (device, &info);
+    machine->balloon = (VmmBalloonInfo){
+        .target_bytes = info.target,
+        .actual_bytes = info.actual,
+        .stats = machine->balloon_stats,
+    };
+    for (unsigned i = 0; i < VMM_BALLOON_STATS; i++) {
+        if ((info.has >> i & 1) != 0)
+            machine->balloon_stats[machine->balloon.n_stats++] =
+                (VmmBalloonStat){vmm_virtio_balloon_stat_name (i), info.stats[i]};
+    }
+    return &machine->balloon;
 }
 
 /**

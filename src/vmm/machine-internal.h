@@ -3,6 +3,7 @@
 #ifndef VMM_MACHINE_INTERNAL_H
 #define VMM_MACHINE_INTERNAL_H
 
+#include "devices/virtio/balloon.h"
 #include "vmm/board.h"
 #include "vmm/console-watch.h"
 #include "vmm/control.h"
@@ -61,6 +62,7 @@ struct _VmmMachine {
     VmmMachineInfo info;
     VmmExitCount info_exits[VMM_VCPU_EXIT_REASONS];
     VmmBalloonInfo balloon;
+    VmmBalloonStat balloon_stats[VMM_BALLOON_STATS];
 };
 
 /* machine-events.c */

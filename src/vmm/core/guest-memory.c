@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "vmm/core/bytes.h"
+#include "vmm/core/guest-memory-internal.h"
 #include "vmm/error.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -29,16 +30,6 @@
 #endif
 
 #define HUGE_PAGE (2u << 20)
-
-struct _VmmGuestMemory {
-    int fd;
-    uint8_t *base; /* first byte of the first region */
-    void *mapping;
-    size_t mapping_size;
-    uint64_t size;
-    size_t n_regions;
-    VmmMemRegion regions[];
-};
 
 static bool
 check_ranges (const VmmMemRange *ranges, size_t n_ranges, uint64_t granule, uint64_t *ret_total,
@@ -200,6 +191,8 @@ vmm_guest_memory_new (const VmmMemRange *ranges, size_t n_ranges, const VmmMemBa
         return NULL;
     memory = g_malloc0 (sizeof *memory + n_ranges * sizeof memory->regions[0]);
     memory->fd = -1;
+    memory->shared = backing->kind != VMM_MEM_BACKING_ANON && backing->shared;
+    memory->granule = granule;
     memory->size = total;
     if (total > SIZE_MAX - HUGE_PAGE) {
         set_map_error (backing, total, ENOMEM, error);

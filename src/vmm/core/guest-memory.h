@@ -81,6 +81,10 @@ uint8_t *vmm_guest_memory_ptr (VmmGuestMemory *memory, uint64_t gpa, uint64_t le
 size_t vmm_guest_memory_map (VmmGuestMemory *memory, uint64_t gpa, uint64_t len, struct iovec *iov,
                              size_t max_iov);
 
+/* Gives memory back to the host: it reads as zeros from then on. Only whole pages of the backing. */
+bool vmm_guest_memory_discard (VmmGuestMemory *memory, uint64_t gpa, uint64_t len);
+bool vmm_guest_memory_discard_mapped (VmmGuestMemory *memory, const struct iovec *run);
+
 /* Naturally aligned, one memory access each, with the order that rings shared with a guest need. */
 bool vmm_guest_memory_load_u16_acquire (const VmmGuestMemory *memory, uint64_t gpa, uint16_t *ret_value);
 bool vmm_guest_memory_load_u32_acquire (const VmmGuestMemory *memory, uint64_t gpa, uint32_t *ret_value);

@@ -31,6 +31,7 @@ PLAIN = ("-accel", "tcg,thread=single")
 COUNTED = ("-accel", "tcg", "-icount", "shift=1,sleep=off")
 MARGIN = 60  # seconds beyond the running job's own limit
 START_LIMIT = 180
+SILENCE_LIMIT = 75  # without the sign of life that l1-init.sh gives every few seconds
 MAX_RESTARTS = 10
 MAX_TRIES = 3
 
@@ -52,7 +53,8 @@ class Outer:
         self.name, self.results, self.events = name, results, events
         self.job = None
         self.limit = START_LIMIT
-        self.last = time.monotonic()
+        self.last = self.heard = time.monotonic()
+        self.seen = 0
         self.console = results / f"{name}-console.log"
         self._connection = None
         self._listener = self._listen(f"{name}.sock")
@@ -119,7 +121,15 @@ class Outer:
             pass  # it has died; `ended` is on its way
 
     def is_overdue(self):
-        return time.monotonic() > self.last + self.limit
+        """Whether the machine has stalled: its job takes too long, or its console has been silent."""
+        try:
+            size = self.console.stat().st_size
+        except OSError:
+            size = 0
+        if size != self.seen:
+            self.seen, self.heard = size, time.monotonic()
+        silent = self._connection is not None and time.monotonic() > self.heard + SILENCE_LIMIT
+        return silent or time.monotonic() > self.last + self.limit
 
     def stop(self):
         if self.process.poll() is None:
@@ -184,7 +194,7 @@ class Fleet:
             except queue.Empty:
                 pass
             for machine in [machine for machine in self.machines if machine.is_overdue()]:
-                yield from self.retire(machine, f"the outer machine gave no sign of life for {machine.limit:.0f} s")
+                yield from self.retire(machine, f"the outer machine gave no sign of life, or its job took more than {machine.limit:.0f} s")
         for job in self.left:
             yield job, self.results / job, f"no outer machine was left to run it; see {self.results}/outer-*"
 

@@ -384,3 +384,49 @@ Test (guest_memory, free_takes_null)
 {
     vmm_guest_memory_free (NULL);
 }
+
+/* What is given back reads as zeros and is not the host's burden; its neighbours stay as they are. */
+Test (guest_memory, discarded_memory_goes_back)
+{
+    static const VmmMemBackingKind kinds[] = {VMM_MEM_BACKING_ANON, VMM_MEM_BACKING_MEMFD};
+    static const VmmMemRange ranges[] = {{0, 4u << 20}, {1ull << 32, 2u << 20}};
+
+    for (unsigned i = 0; i < 4; i++) {
+        VmmMemBacking backing = {.kind = kinds[i / 2], .shared = i % 2};
+        g_autoptr (VmmGuestMemory) memory = vmm_guest_memory_new (ranges, 2, &backing, NULL);
+        struct iovec run;
+        uint8_t bytes[3];
+
+        cr_assert (vmm_guest_memory_fill (memory, 0, 0xaa, 4u << 20));
+        cr_assert (vmm_guest_memory_fill (memory, 1ull << 32, 0xaa, 2u << 20));
+        cr_assert (vmm_guest_memory_discard (memory, 5 * PAGE - 1, 100 * PAGE + 2));
+        cr_assert (vmm_guest_memory_discard (memory, (1ull << 32) + PAGE, PAGE));
+        cr_assert_eq (resident_pages (vmm_guest_memory_region (memory, 0)), 1024u - 100, "case %u", i);
+        cr_assert_eq (vmm_guest_memory_map (memory, 1ull << 32, PAGE, &run, 1), 1);
+        cr_assert (vmm_guest_memory_discard_mapped (memory, &run));
+        cr_assert (vmm_guest_memory_read (memory, 5 * PAGE - 1, bytes, 2));
+        cr_assert_eq (bytes[0], 0xaa);
+        cr_assert_eq (bytes[1], 0);
+        cr_assert (vmm_guest_memory_read (memory, (1ull << 32) + 2 * PAGE - 1, bytes, 2));
+        cr_assert_eq (bytes[0], 0);
+        cr_assert_eq (bytes[1], 0xaa);
+    }
+}
+
+Test (guest_memory, discard_never_leaves_ram)
+{
+    g_autoptr (VmmGuestMemory) memory = make ();
+    const VmmMemRegion *first = vmm_guest_memory_region (memory, 0);
+    struct iovec elsewhere[] = {
+        {first->host - PAGE, PAGE}, {first->host, 11 * PAGE}, {first->host, SIZE_MAX}};
+    uint8_t byte = 0;
+
+    cr_assert (vmm_guest_memory_fill (memory, 0, 0xaa, 8 * PAGE));
+    cr_assert_not (vmm_guest_memory_discard (memory, 7 * PAGE, 2 * PAGE));
+    cr_assert_not (vmm_guest_memory_discard (memory, UINT64_MAX - PAGE + 1, 2 * PAGE));
+    cr_assert_not (vmm_guest_memory_discard (memory, 0, UINT64_MAX));
+    for (size_t i = 0; i < G_N_ELEMENTS (elsewhere); i++)
+        cr_assert_not (vmm_guest_memory_discard_mapped (memory, &elsewhere[i]));
+    cr_assert (vmm_guest_memory_read (memory, 7 * PAGE, &byte, 1));
+    cr_assert_eq (byte, 0xaa);
+}

@@ -299,6 +299,7 @@ Test (config, each_listed_key_can_be_set)
         {"disk", "d.img"},
         {"vsock", "cid=3,path=p"},
         {"rng", "on"},
+        {"balloon", "on,size=64M,deflate-on-oom=off,free-page-reporting=on"},
         {"transport", "mmio"},
         {"control", "c"},
     };
