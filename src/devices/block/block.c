@@ -23,7 +23,8 @@
 #include "devices/block/raw.h"
 #include "vmm/error.h"
 
-#define HEAD 512u
+/* As much as direct access reads at once, whatever the disk. */
+#define HEAD 4096u
 
 static bool
 refuse (GError **error, const VmmBlockConfig *config, const char *why)
@@ -56,7 +57,9 @@ check_contents (int fd, const VmmBlockConfig *config, GError **error)
     if (config->format != VMM_BLOCK_FORMAT_RAW || config->probe_raw)
         return true;
     n = pread (fd, head, sizeof head, 0);
-    if (n > 0 && vmm_qcow2_detect (head, (size_t)n))
+    if (n < 0)
+        return refuse (error, config, g_strerror (errno));
+    if (vmm_qcow2_detect (head, (size_t)n))
         return refuse (
             error, config,
             "it looks like a qcow2 image: say format=qcow2, or format=raw if the guest is to see it as "

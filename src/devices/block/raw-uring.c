@@ -12,6 +12,8 @@
 
 #include "devices/block/raw-internal.h"
 
+#define SUBMIT_TRIES 10000u
+
 static void
 prepare (VmmRaw *raw, struct io_uring_sqe *sqe, VmmBlockRequest *request)
 {
@@ -107,6 +109,16 @@ put_waiting (VmmRaw *raw)
     }
 }
 
+/* Where the kernel is short of memory for a moment, it is asked again: nothing else would. */
+static void
+submit_all (VmmRaw *raw)
+{
+    for (unsigned tries = 0; io_uring_sq_ready (&raw->ring) > 0 && tries < SUBMIT_TRIES; tries++) {
+        if (io_uring_submit (&raw->ring) < 0)
+            g_thread_yield ();
+    }
+}
+
 /* What the ring's memory holds goes to the kernel, and what is done comes back, until nothing moves. */
 static bool
 turn (VmmRaw *raw)
@@ -115,8 +127,7 @@ turn (VmmRaw *raw)
 
     do {
         put_waiting (raw);
-        if (io_uring_sq_ready (&raw->ring) > 0)
-            io_uring_submit (&raw->ring);
+        submit_all (raw);
         any = reap (raw) || any;
     } while (raw->waiting_first != NULL && raw->in_flight < VMM_RAW_RING_ENTRIES);
     return any;

@@ -19,8 +19,10 @@
 #define VMM_BLK_F_DISCARD (UINT64_C (1) << 13)
 #define VMM_BLK_F_WRITE_ZEROES (UINT64_C (1) << 14)
 
-/* 1 GiB at once, so that one request does not keep the disk busy for ever. */
-#define VMM_BLK_RANGE_MAX_SECTORS (2u << 20)
+/* So that one request does not keep the disk busy for ever: 1 GiB, and where it may come down to writing
+ * zeroes 64 MiB. */
+#define VMM_BLK_DISCARD_MAX_SECTORS (2u << 20)
+#define VMM_BLK_ZEROES_MAX_SECTORS (128u << 10)
 
 typedef struct _VmmVirtioBlk VmmVirtioBlk;
 typedef struct _VmmVirtioBlkRequest VmmVirtioBlkRequest;

@@ -207,6 +207,7 @@ start_range (VmmVirtioBlkRequest *request, VmmBlockOp op)
 {
     uint64_t features = vmm_virtio_device_features (request->blk->device);
     uint64_t needed = op == VMM_BLOCK_DISCARD ? VMM_BLK_F_DISCARD : VMM_BLK_F_WRITE_ZEROES;
+    uint32_t most = op == VMM_BLOCK_DISCARD ? VMM_BLK_DISCARD_MAX_SECTORS : VMM_BLK_ZEROES_MAX_SECTORS;
     Range range;
 
     if ((features & needed) == 0) {
@@ -214,8 +215,7 @@ start_range (VmmVirtioBlkRequest *request, VmmBlockOp op)
         return;
     }
     if (request->chain.readable_left != sizeof range ||
-        vmm_chain_read (&request->chain, &range, sizeof range) != sizeof range ||
-        range.n_sectors > VMM_BLK_RANGE_MAX_SECTORS ||
+        vmm_chain_read (&request->chain, &range, sizeof range) != sizeof range || range.n_sectors > most ||
         !set_range (request, range.sector, (uint64_t)range.n_sectors * VMM_BLOCK_SECTOR)) {
         finish (request, STATUS_IOERR);
         return;

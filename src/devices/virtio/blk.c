@@ -68,11 +68,11 @@ blk_config_read (void *model, unsigned offset, void *buf, unsigned len)
     vmm_put_u16 (config + CONFIG_TOPOLOGY + 2, 1);
     config[CONFIG_WRITEBACK] = __atomic_load_n (&blk->writeback, __ATOMIC_RELAXED);
     vmm_put_u16 (config + CONFIG_NUM_QUEUES, (uint16_t)blk->n_queues);
-    vmm_put_u32 (config + CONFIG_MAX_DISCARD_SECTORS, VMM_BLK_RANGE_MAX_SECTORS);
+    vmm_put_u32 (config + CONFIG_MAX_DISCARD_SECTORS, VMM_BLK_DISCARD_MAX_SECTORS);
     vmm_put_u32 (config + CONFIG_MAX_DISCARD_SEG, 1);
     vmm_put_u32 (config + CONFIG_DISCARD_ALIGNMENT,
                  MAX (blk->block->limits.discard_alignment, VMM_BLOCK_SECTOR) / VMM_BLOCK_SECTOR);
-    vmm_put_u32 (config + CONFIG_MAX_ZEROES_SECTORS, VMM_BLK_RANGE_MAX_SECTORS);
+    vmm_put_u32 (config + CONFIG_MAX_ZEROES_SECTORS, VMM_BLK_ZEROES_MAX_SECTORS);
     vmm_put_u32 (config + CONFIG_MAX_ZEROES_SEG, 1);
     config[CONFIG_ZEROES_MAY_UNMAP] = blk->discard;
     memcpy (buf, config + offset, len);

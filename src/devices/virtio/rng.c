@@ -14,6 +14,7 @@
 #define QUEUE_SIZE 64u
 #define BYTES_PER_REQUEST (64u << 10)
 #define BYTES_PER_WAKE (256u << 10)
+#define REQUESTS_PER_WAKE QUEUE_SIZE
 
 typedef struct {
     VmmVirtioDevice *device;
@@ -68,17 +69,19 @@ rng_notify (void *model, unsigned index)
     Rng *rng = model;
     VmmVirtqueue *queue = vmm_virtio_device_queue (rng->device, index);
     size_t done = 0;
+    unsigned n = 0;
 
-    while (done < BYTES_PER_WAKE && vmm_virtqueue_pop (queue, &rng->chain)) {
+    while (done < BYTES_PER_WAKE && n < REQUESTS_PER_WAKE && vmm_virtqueue_pop (queue, &rng->chain)) {
         if (rng->chain.writable_left == 0) {
             vmm_virtqueue_fail (queue, "a request without a buffer to fill");
             break;
         }
         done += fill (&rng->chain);
+        n++;
         vmm_virtqueue_push (queue, &rng->chain);
     }
     vmm_virtqueue_publish (queue);
-    if (done < BYTES_PER_WAKE || rng->again)
+    if ((done < BYTES_PER_WAKE && n < REQUESTS_PER_WAKE) || rng->again)
         return;
     rng->again = true;
     vmm_loop_post (vmm_virtio_device_loop (rng->device), on_again, rng);

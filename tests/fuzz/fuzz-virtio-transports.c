@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest that writes nonsense into the registers of a device on PCI and of one that is memory-mapped. Each
+ * record is one access: kind and width, offset, value. Whatever comes, a reset afterwards gives a device that
+ * is as new.
+ */
+#include <string.h>
+
+#include "devices/virtio/mmio.h"
+#include "devices/virtio/pci.h"
+#include "devices/virtio/rng.h"
+#include "virtq-driver.h"
+#include "vmm/core/bytes.h"
+
+#define RECORD 12u
+#define RECORDS_MAX 300u
+
+int LLVMFuzzerTestOneInput (const uint8_t *data, size_t len);
+
+typedef struct {
+    VmmVirtioDevice *devices[2];
+    VmmVirtioPci *pci;
+    VmmVirtioMmio *mmio;
+} Fuzz;
+
+static void
+step (Fuzz *fuzz, const uint8_t *record)
+{
+    unsigned size = 1u << (record[1] & 3);
+    uint64_t offset = vmm_get_u16 (record + 2);
+    uint64_t value = vmm_get_u64 (record + 4);
+
+    offset -= offset % size;
+    switch (record[0] % 6) {
+    case 0:
+        vmm_virtio_pci_bar_ops.write (fuzz->pci, offset % VMM_VIRTIO_PCI_BAR_SIZE, size, value);
+        break;
+    case 1:
+        vmm_virtio_pci_bar_ops.read (fuzz->pci, offset % VMM_VIRTIO_PCI_BAR_SIZE, size);
+        break;
+    case 2:
+        vmm_pci_function_config_write (vmm_virtio_pci_function (fuzz->pci), (unsigned)offset & 0xff, size,
+                                       (uint32_t)value);
+        break;
+    case 3:
+        vmm_pci_function_config_read (vmm_virtio_pci_function (fuzz->pci), (unsigned)offset & 0xff, size);
+        break;
+    case 4:
+        vmm_virtio_mmio_bus_ops.write (fuzz->mmio, offset % 0x200, size, value);
+        break;
+    default:
+        vmm_virtio_mmio_bus_ops.read (fuzz->mmio, offset % 0x200, size);
+    }
+}
+
+int
+LLVMFuzzerTestOneInput (const uint8_t *data, size_t len)
+{
+    VmmGuestMemory *memory = vmm_virtq_memory_new (1 << 20);
+    VmmLoop *loop = vmm_loop_new ("fuzz", NULL);
+    VmmBus *bus = vmm_bus_new ("MMIO");
+    VmmVirtioEnv env = {.memory = memory, .loop = loop, .name = "rng0"};
+    VmmVirtioPciConfig pci_config = {.mmio = bus};
+    VmmVirtioMmioConfig mmio_config = {.gpa = 0x1000};
+    Fuzz fuzz = {.devices = {vmm_virtio_rng_new (&env), vmm_virtio_rng_new (&env)}};
+
+    fuzz.pci = vmm_virtio_pci_new (fuzz.devices[0], &pci_config, NULL);
+    fuzz.mmio = vmm_virtio_mmio_new (fuzz.devices[1], &mmio_config);
+    for (size_t i = 0; i < RECORDS_MAX && (i + 1) * RECORD <= len; i++)
+        step (&fuzz, data + i * RECORD);
+    vmm_virtio_pci_device_ops.reset (fuzz.pci);
+    vmm_virtio_mmio_device_ops.reset (fuzz.mmio);
+    for (unsigned i = 0; i < 2; i++) {
+        if (vmm_virtio_device_status (fuzz.devices[i]) != 0 ||
+            vmm_virtio_device_queue_enabled (fuzz.devices[i], 0))
+            __builtin_trap ();
+    }
+    vmm_virtio_pci_free (fuzz.pci);
+    vmm_virtio_mmio_free (fuzz.mmio);
+    vmm_virtio_device_free (fuzz.devices[0]);
+    vmm_virtio_device_free (fuzz.devices[1]);
+    vmm_bus_free (bus);
+    vmm_loop_free (loop);
+    vmm_guest_memory_free (memory);
+    return 0;
+}
