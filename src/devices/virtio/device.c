@@ -294,17 +294,6 @@ vmm_virtio_device_features (const VmmVirtioDevice *device)
 }
 
 /**
- * vmm_virtio_device_is_active:
- *
- * Returns: whether the model is at work: between activate and reset; loop thread
- */
-bool
-vmm_virtio_device_is_active (const VmmVirtioDevice *device)
-{
-    return device->active;
-}
-
-/**
  * vmm_virtio_device_loop:
  *
  * Returns: (transfer none): where the model works
@@ -335,17 +324,6 @@ void *
 vmm_virtio_device_model (VmmVirtioDevice *device)
 {
     return device->model;
-}
-
-/**
- * vmm_virtio_device_ops:
- *
- * Returns: (transfer none): the kind of device
- */
-const VmmVirtioModel *
-vmm_virtio_device_ops (const VmmVirtioDevice *device)
-{
-    return device->ops;
 }
 
 /**

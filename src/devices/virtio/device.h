@@ -118,7 +118,6 @@ VmmVirtioDevice *vmm_virtio_device_new (const VmmVirtioEnv *env, const VmmVirtio
                                         unsigned n_queues, uint16_t queue_size);
 VmmVirtqueue *vmm_virtio_device_queue (VmmVirtioDevice *device, unsigned index);
 uint64_t vmm_virtio_device_features (const VmmVirtioDevice *device);
-bool vmm_virtio_device_is_active (const VmmVirtioDevice *device);
 void vmm_virtio_device_config_changed (VmmVirtioDevice *device);
 void vmm_virtio_device_warn (VmmVirtioDevice *device, const char *format, ...) G_GNUC_PRINTF (2, 3);
 VmmLoop *vmm_virtio_device_loop (VmmVirtioDevice *device);
@@ -128,7 +127,6 @@ void vmm_virtio_device_free (VmmVirtioDevice *device);
 const char *vmm_virtio_device_name (const VmmVirtioDevice *device);
 void *vmm_virtio_device_model (VmmVirtioDevice *device);
 uint16_t vmm_virtio_device_id (const VmmVirtioDevice *device);
-const VmmVirtioModel *vmm_virtio_device_ops (const VmmVirtioDevice *device);
 void vmm_virtio_device_pause (VmmVirtioDevice *device);
 void vmm_virtio_device_resume (VmmVirtioDevice *device);
 void vmm_virtio_device_save (VmmVirtioDevice *device, VmmStateWriter *writer);

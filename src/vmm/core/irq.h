@@ -41,19 +41,9 @@ vmm_irq_line_pulse (const VmmIrqLine *line)
  * VmmMsiSink:
  * @send: delivers one message-signalled interrupt (PCI 3.0 section 6.8, on x86 SDM 3A section 11.11);
  *   any thread
- * @route_open: (nullable): makes a route, to which a message can be given that an eventfd then sends by
- * itself (KVM API section 4.75, KVM_IRQFD); -1 when the host has no more
- * @route_set: the message of @route from now on; with @on false the eventfd's signals wait, unseen, until it
- * is set again. May cost a grace period of the host's kernel: for changes by the guest only
- * @route_fd: the route's eventfd, which another process or the kernel may be given; owned by the route
- * @route_close: ends the route
  */
 typedef struct {
     void (*send) (void *chip, uint64_t address, uint32_t data);
-    int (*route_open) (void *chip);
-    void (*route_set) (void *chip, int route, uint64_t address, uint32_t data, bool on);
-    int (*route_fd) (void *chip, int route);
-    void (*route_close) (void *chip, int route);
     void *chip;
 } VmmMsiSink;
 
