@@ -32,18 +32,16 @@ COUNTED = ("-accel", "tcg", "-icount", "shift=1,sleep=off")
 MARGIN = 60  # seconds beyond the running job's own limit
 START_LIMIT = 180
 SILENCE_LIMIT = 75  # without the sign of life that l1-init.sh gives every few seconds
-MAX_RESTARTS = 30
+MAX_RESTARTS = 10
 MAX_TRIES = 3
 
 
 def outer_command(kernel, initrd, disk, memory_mib, append="", options=PLAIN):
     """Return QEMU's command line for an outer machine, without its console."""
-    # QEMU 7.2 now and then never wakes a CPU that halted while it had a guest of its own: so it does not halt.
-    idle = "idle=poll" if options is PLAIN else ""
     return [
         "qemu-system-x86_64", "-cpu", OUTER_CPU, "-smp", "1", "-m", str(memory_mib), *options,
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-kernel", kernel.image, "-initrd", initrd,
-        "-append", f"console=ttyS0 panic=-1 quiet mitigations=off {idle} {append}",
+        "-append", f"console=ttyS0 panic=-1 quiet mitigations=off {append}",
         "-drive", f"file={disk},format=raw,if=none,id=inputs,readonly=on", "-device", "virtio-blk-pci,drive=inputs",
     ]
 
