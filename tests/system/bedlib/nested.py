@@ -31,9 +31,9 @@ PLAIN = ("-accel", "tcg,thread=single")
 COUNTED = ("-accel", "tcg", "-icount", "shift=1,sleep=off")
 MARGIN = 60  # seconds beyond the running job's own limit
 START_LIMIT = 180
-SILENCE_LIMIT = 75  # without the sign of life that l1-init.sh gives every few seconds
-MAX_RESTARTS = 10
-MAX_TRIES = 3
+SILENCE_LIMIT = 60  # without the sign of life that l1-init.sh gives every few seconds
+MAX_RESTARTS = 60
+MAX_TRIES = 6
 
 
 def outer_command(kernel, initrd, disk, memory_mib, append="", options=PLAIN):
