@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the tap backend share; see tap.c. */
+#ifndef VMM_DEVICES_NET_TAP_INTERNAL_H
+#define VMM_DEVICES_NET_TAP_INTERNAL_H
+
+#include "devices/net/tap.h"
+
+typedef struct _VmmNetTap VmmNetTap;
+
+/**
+ * VmmNetTapQueue:
+ * @fd: -1: not open
+ * @watch: while attached, and the queue is one of those in use
+ * @in_use: the kernel gives it frames
+ */
+typedef struct {
+    VmmNetTap *tap;
+    unsigned index;
+    int fd;
+    VmmLoopWatch *watch;
+    bool in_use;
+    bool rx_wanted;
+    bool tx_full;
+} VmmNetTapQueue;
+
+struct _VmmNetTap {
+    VmmNet net;
+    char *name; /* of the interface */
+    VmmNetTapQueue queues[VMM_NET_PAIRS_MAX];
+    VmmLoop *loop;
+    bool has_header; /* the kernel's frames have a VmmNetHeader */
+    bool gone;       /* the interface was removed */
+    bool down;       /* and the user was told */
+};
+
+/* tap-open.c */
+bool vmm_net_tap_open_queues (VmmNetTap *tap, const VmmNetTapConfig *config, GError **error);
+
+#endif

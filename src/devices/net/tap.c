@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation
+ *
+ * A tap is a network interface of the host whose other end is a file: a write is a frame that comes in on
+ * the interface, a read one that went out on it. With IFF_VNET_HDR each has the very header in front that
+ * virtio has, so that the guest's frames go to the kernel and the kernel's to the guest as they are, without
+ * a copy of ours, and a large TCP segment is one frame all the way.
+ *
+ * TUNSETOFFLOAD tells the kernel what the guest can take; what it cannot, the kernel does itself. With
+ * several queues the kernel spreads connections over those that are attached (TUNSETQUEUE).
+ *
+ * Frames that nobody reads wait in the kernel, up to the interface's txqueuelen, and are then dropped there.
+ * When the interface is removed while a guest uses it, the guest sees its cable pulled.
+ */
+#include "devices/net/tap-internal.h"
+
+#include <errno.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "vmm/error.h"
+
+#ifndef TUN_F_USO4 /* Linux 6.2 */
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+/* How many old frames a new driver is spared; more than an interface queues by default. */
+#define STALE_MAX 4096u
+
+static void
+lose (VmmNetTap *tap)
+{
+    if (tap->gone)
+        return;
+    tap->gone = true;
+    for (unsigned i = 0; i < tap->net.n_pairs; i++) {
+        vmm_loop_unwatch (tap->queues[i].watch);
+        tap->queues[i].watch = NULL;
+    }
+    vmm_net_warn (
+        &tap->net,
+        "the tap interface \"%s\" is gone: the guest's cable is unplugged until vmm is started anew",
+        tap->name);
+    vmm_net_set_link (&tap->net, false);
+}
+
+static uint32_t
+events_of (const VmmNetTapQueue *queue)
+{
+    return (queue->rx_wanted ? (uint32_t)EPOLLIN : 0) | (queue->tx_full ? (uint32_t)EPOLLOUT : 0);
+}
+
+static void
+update_watch (VmmNetTapQueue *queue)
+{
+    if (queue->watch != NULL)
+        vmm_loop_watch_set (queue->watch, events_of (queue));
+}
+
+static void
+on_ready (void *user, uint32_t events)
+{
+    VmmNetTapQueue *queue = user;
+    VmmNetTap *tap = queue->tap;
+    struct ifreq request;
+
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0 && ioctl (queue->fd, TUNGETIFF, &request) != 0) {
+        lose (tap);
+        return;
+    }
+    if ((events & EPOLLOUT) != 0 && queue->tx_full) {
+        queue->tx_full = false;
+        update_watch (queue);
+        tap->net.events->tx_ready (tap->net.user);
+    }
+    if ((events & EPOLLIN) != 0 && queue->rx_wanted)
+        tap->net.events->rx_ready (tap->net.user, queue->index);
+}
+
+static unsigned
+tun_flags (uint32_t offloads)
+{
+    unsigned flags = 0;
+
+    if ((offloads & VMM_NET_OFFLOAD_CSUM) == 0)
+        return 0;
+    flags |= TUN_F_CSUM;
+    flags |= (offloads & VMM_NET_OFFLOAD_TSO4) != 0 ? TUN_F_TSO4 : 0;
+    flags |= (offloads & VMM_NET_OFFLOAD_TSO6) != 0 ? TUN_F_TSO6 : 0;
+    if ((offloads & VMM_NET_OFFLOAD_ECN) != 0 && (flags & (TUN_F_TSO4 | TUN_F_TSO6)) != 0)
+        flags |= TUN_F_TSO_ECN;
+    /* The kernel takes both or none. */
+    if ((offloads & VMM_NET_OFFLOAD_USO4) != 0 && (offloads & VMM_NET_OFFLOAD_USO6) != 0)
+        flags |= TUN_F_USO4 | TUN_F_USO6;
+    return flags;
+}
+
+static void
+tap_set_offloads (VmmNet *net, uint32_t offloads)
+{
+    VmmNetTap *tap = (VmmNetTap *)net;
+
+    if (tap->has_header && !tap->gone)
+        ioctl (tap->queues[0].fd, TUNSETOFFLOAD, (unsigned long)tun_flags (offloads & net->offloads));
+}
+
+/* What the kernel can do; leaves everything off. */
+static uint32_t
+probe_offloads (const VmmNetTap *tap)
+{
+    static const uint32_t sets[] = {
+        VMM_NET_OFFLOAD_CSUM | VMM_NET_OFFLOAD_TSO4 | VMM_NET_OFFLOAD_TSO6 | VMM_NET_OFFLOAD_ECN |
+            VMM_NET_OFFLOAD_USO4 | VMM_NET_OFFLOAD_USO6,
+        VMM_NET_OFFLOAD_CSUM | VMM_NET_OFFLOAD_TSO4 | VMM_NET_OFFLOAD_TSO6 | VMM_NET_OFFLOAD_ECN,
+        VMM_NET_OFFLOAD_CSUM,
+    };
+    uint32_t found = 0;
+
+    for (size_t i = 0; found == 0 && tap->has_header && i < G_N_ELEMENTS (sets); i++) {
+        if (ioctl (tap->queues[0].fd, TUNSETOFFLOAD, (unsigned long)tun_flags (sets[i])) == 0)
+            found = sets[i];
+    }
+    if (tap->has_header)
+        ioctl (tap->queues[0].fd, TUNSETOFFLOAD, 0ul);
+    return found;
+}
+
+static void
+use_queue (VmmNetTapQueue *queue, bool use)
+{
+    VmmNetTap *tap = queue->tap;
+    struct ifreq request = {.ifr_flags = use ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE};
+
+    if (queue->in_use != use && tap->net.n_pairs > 1)
+        ioctl (queue->fd, TUNSETQUEUE, &request);
+    queue->in_use = use;
+    if (use && queue->watch == NULL && !tap->gone && tap->loop != NULL)
+        queue->watch = vmm_loop_watch (tap->loop, queue->fd, events_of (queue), on_ready, queue);
+    if (!use || tap->loop == NULL) {
+        /* A detached queue would be told to be faulty again and again. */
+        vmm_loop_unwatch (queue->watch);
+        queue->watch = NULL;
+        queue->tx_full = false;
+    }
+}
+
+static void
+tap_set_pairs (VmmNet *net, unsigned n)
+{
+    VmmNetTap *tap = (VmmNetTap *)net;
+
+    for (unsigned i = 0; i < net->n_pairs; i++)
+        use_queue (&tap->queues[i], i < n);
+}
+
+/* What waits was meant for the driver before this one, and may be in a form that this one cannot take. */
+static void
+drop_stale (const VmmNetTap *tap)
+{
+    uint8_t bytes[sizeof (VmmNetHeader) + 1];
+    unsigned n = 0;
+
+    while (n < STALE_MAX && read (tap->queues[0].fd, bytes, sizeof bytes) > 0)
+        n++;
+}
+
+static bool
+tap_attach (VmmNet *net, VmmLoop *loop, GError **error)
+{
+    VmmNetTap *tap = (VmmNetTap *)net;
+
+    tap->loop = loop;
+    tap->down = false;
+    for (unsigned i = 0; i < net->n_pairs; i++)
+        tap->queues[i].rx_wanted = false;
+    tap_set_offloads (net, 0);
+    drop_stale (tap);
+    tap_set_pairs (net, 1);
+    return true;
+}
+
+static void
+tap_detach (VmmNet *net)
+{
+    VmmNetTap *tap = (VmmNetTap *)net;
+
+    tap->loop = NULL;
+    tap_set_pairs (net, 1);
+    tap_set_offloads (net, 0);
+}
+
+static void
+tap_want_receive (VmmNet *net, unsigned pair, bool wanted)
+{
+    VmmNetTapQueue *queue = &((VmmNetTap *)net)->queues[pair];
+
+    if (queue->rx_wanted == wanted)
+        return;
+    queue->rx_wanted = wanted;
+    update_watch (queue);
+}
+
+/* An interface that is down takes no frames; it may come up again. */
+static void
+tell_down (VmmNetTap *tap)
+{
+    if (!tap->down)
+        vmm_net_warn (&tap->net,
+                      "the tap interface \"%s\" is down, and loses what the guest sends: ip link "
+                      "set %s up",
+                      tap->name, tap->name);
+    tap->down = true;
+}
+
+static VmmNetSend
+tap_send (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov)
+{
+    VmmNetTap *tap = (VmmNetTap *)net;
+    VmmNetTapQueue *queue = &tap->queues[pair];
+    unsigned skip = tap->has_header ? 0 : 1;
+
+    if (tap->gone)
+        return VMM_NET_DROPPED;
+    if (writev (queue->fd, iov + skip, (int)(n_iov - skip)) >= 0) {
+        tap->down = false;
+        return VMM_NET_SENT;
+    }
+    if (errno == EAGAIN) {
+        queue->tx_full = true;
+        update_watch (queue);
+        return VMM_NET_FULL;
+    }
+    if (errno == EBADFD)
+        lose (tap);
+    else if (errno == EIO)
+        tell_down (tap);
+    return VMM_NET_DROPPED;
+}
+
+static size_t
+tap_receive (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov)
+{
+    VmmNetTap *tap = (VmmNetTap *)net;
+    size_t header = tap->has_header ? sizeof (VmmNetHeader) : 0;
+    unsigned skip = tap->has_header ? 0 : 1;
+    ssize_t len;
+
+    if (tap->gone)
+        return 0;
+    len = readv (tap->queues[pair].fd, iov + skip, (int)(n_iov - skip));
+    if (len < 0 && errno == EBADFD)
+        lose (tap);
+    if (len <= (ssize_t)header)
+        return 0;
+    if (!tap->has_header)
+        *(VmmNetHeader *)iov[0].iov_base = (VmmNetHeader){0};
+    return (size_t)len - header;
+}
+
+static void
+tap_free (VmmNet *net)
+{
+    VmmNetTap *tap = (VmmNetTap *)net;
+
+    for (unsigned i = 0; i < VMM_NET_PAIRS_MAX; i++) {
+        if (tap->queues[i].fd >= 0)
+            close (tap->queues[i].fd);
+    }
+    g_free (tap->name);
+    g_free (tap);
+}
+
+static const VmmNetOps tap_ops = {
+    .name = "tap",
+    .polled = true,
+    .attach = tap_attach,
+    .detach = tap_detach,
+    .set_offloads = tap_set_offloads,
+    .set_pairs = tap_set_pairs,
+    .send = tap_send,
+    .receive = tap_receive,
+    .want_receive = tap_want_receive,
+    .free = tap_free,
+};
+
+/**
+ * vmm_net_tap_open:
+ * @config: which interface
+ *
+ * Returns: (transfer full) (nullable): the interface; NULL with %VMM_ERROR_USAGE or %VMM_ERROR_HOST
+ */
+VmmNet *
+vmm_net_tap_open (const VmmNetTapConfig *config, GError **error)
+{
+    VmmNetTap *tap = g_new0 (VmmNetTap, 1);
+    g_autoptr (VmmNet) net = &tap->net;
+
+    net->ops = &tap_ops;
+    for (unsigned i = 0; i < VMM_NET_PAIRS_MAX; i++)
+        tap->queues[i] = (VmmNetTapQueue){.tap = tap, .index = i, .fd = -1};
+    if (!vmm_net_tap_open_queues (tap, config, error))
+        return NULL;
+    net->identity = g_strdup (tap->name);
+    net->offloads = probe_offloads (tap);
+    net->link_up = true;
+    return g_steal_pointer (&net);
+}
