@@ -83,7 +83,7 @@ struct _VmmVirtioNet {
     VmmLoopTimer *stall_timer;
     bool tx_full[VMM_NET_PAIRS_MAX];
     bool ctrl_more; /* there may be commands that were not done, as others are to have their turn */
-    bool tx_sent; /* and the backend was not told yet that it was all */
+    bool tx_sent;   /* and the backend was not told yet that it was all */
     VmmVirtioNetRx rx[VMM_NET_PAIRS_MAX];
     VmmChain tx_chain;
     VmmChain ctrl_chain;
