@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/resource.h>
 
 #include "cmd.h"
 
@@ -28,10 +29,23 @@ fill_standard_fds (void)
 }
 
 /* "vmm --kernel …" is "vmm boot --kernel …": what most people want needs no word for it. */
+/* Each device has some descriptors, and the usual limit is there for programs that use select(). */
+static void
+raise_descriptor_limit (void)
+{
+    struct rlimit limit;
+
+    if (getrlimit (RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit (RLIMIT_NOFILE, &limit);
+    }
+}
+
 int
 main (int argc, char **argv)
 {
     fill_standard_fds ();
+    raise_descriptor_limit ();
     /* Threads of vCPUs allocate next to nothing: an arena for each would only cost memory. */
     mallopt (M_ARENA_MAX, 1);
     if (argc < 2 || argv[1][0] == '-')

@@ -342,11 +342,7 @@ static const VmmConfigKey keys[] = {
     {"mem", "SIZE", "memory: 512M, 2G; a bare number is MiB [512M]", false, NULL},
     {"mem-backing", "KIND", "anon, memfd, hugetlb=2M, hugetlb=1G; then shared, prefault [anon]", false, NULL},
     {"cpus", "N", "virtual CPUs, and how they lie: N[,sockets=,cores=,threads=] [1]", false, NULL},
-    {"disk", "PATH[,...]", "a disk from an image file or a block device", true, NULL},
-    {"vsock", "cid=N,path=PATH", "AF_VSOCK in the guest, Unix sockets on the host", false, NULL},
-    {"rng", "on", "the host's random numbers for the guest [none]", false, "on"},
-    {"balloon", "on[,size=BYTES,...]", "memory that the guest gives back [none]", false, "on"},
-    {"transport", "pci|mmio", "how the guest reaches these devices [pci]", false, NULL},
+    {"transport", "pci|mmio", "how the guest reaches its devices [pci]", false, NULL},
     {"timeout", "SECONDS", "end the run after that long [never]", false, NULL},
     {"watchdog", "SECONDS", "a CPU stuck that long with interrupts off is a hang; off [60]", false, NULL},
     {"on-reboot", "exit|reboot", "what a guest's reboot does [exit]", false, NULL},
@@ -355,19 +351,18 @@ static const VmmConfigKey keys[] = {
     {"debug-exit", "PORT", "port where a guest ends the run with a code of its own; off [0xf4]", false, NULL},
     {"symbols", "FILE", "System.map or vmlinux, to name functions in reports", false, NULL},
     {"control", "PATH", "a Unix socket that controls the machine: see vmm ctl", false, NULL},
+    /* Devices have no setters. */
+    {"disk", "PATH[,...]", "a disk from an image file or a block device", true, NULL},
+    {"net", "tap|user|socket[,...]", "a network card, and what it is connected to", true, NULL},
+    {"vsock", "cid=N,path=PATH", "AF_VSOCK in the guest, Unix sockets on the host", false, NULL},
+    {"rng", "on", "the host's random numbers for the guest [none]", false, "on"},
+    {"balloon", "on[,size=BYTES,...]", "memory that the guest gives back [none]", false, "on"},
 };
 
 static const Setter setters[G_N_ELEMENTS (keys)] = {
-    set_kernel,    set_initrd,
-    set_cmdline,   set_append,
-    set_mem,       set_mem_backing,
-    set_cpus,      NULL,
-    NULL,          NULL,
-    NULL,          set_transport,
-    set_timeout,   set_watchdog,
-    set_on_reboot, set_kernel_entry,
-    set_irqchip,   set_debug_exit,
-    set_symbols,   set_control,
+    set_kernel,  set_initrd,     set_cmdline, set_append,   set_mem,       set_mem_backing,
+    set_cpus,    set_transport,  set_timeout, set_watchdog, set_on_reboot, set_kernel_entry,
+    set_irqchip, set_debug_exit, set_symbols, set_control,
 };
 
 /**

@@ -62,6 +62,7 @@ typedef struct {
 
 extern const VmmDeviceKind vmm_device_kind_balloon;
 extern const VmmDeviceKind vmm_device_kind_disk;
+extern const VmmDeviceKind vmm_device_kind_net;
 extern const VmmDeviceKind vmm_device_kind_rng;
 extern const VmmDeviceKind vmm_device_kind_vsock;
 

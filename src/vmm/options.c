@@ -85,16 +85,15 @@ vmm_options_take_first (VmmOptions *options)
 }
 
 /**
- * vmm_options_take:
+ * vmm_options_take_each:
  *
- * Returns: (transfer full) (nullable): the value of @name; "" for a bare flag; NULL when it is not there.
- * Given twice, the last one counts
+ * Returns: (transfer full) (element-type utf8): all values of @name, in order; "" for a bare flag
  */
-char *
-vmm_options_take (VmmOptions *options, const char *name)
+GPtrArray *
+vmm_options_take_each (VmmOptions *options, const char *name)
 {
+    GPtrArray *values = g_ptr_array_new_with_free_func (g_free);
     size_t len = strlen (name);
-    char *found = NULL;
 
     for (guint i = 0; i < options->words->len;) {
         const char *word = options->words->pdata[i];
@@ -103,11 +102,24 @@ vmm_options_take (VmmOptions *options, const char *name)
             i++;
             continue;
         }
-        g_free (found);
-        found = g_strdup (word[len] == '=' ? word + len + 1 : "");
+        g_ptr_array_add (values, g_strdup (word[len] == '=' ? word + len + 1 : ""));
         g_ptr_array_remove_index (options->words, i);
     }
-    return found;
+    return values;
+}
+
+/**
+ * vmm_options_take:
+ *
+ * Returns: (transfer full) (nullable): the value of @name; "" for a bare flag; NULL when it is not there.
+ * Given twice, the last one counts
+ */
+char *
+vmm_options_take (VmmOptions *options, const char *name)
+{
+    g_autoptr (GPtrArray) values = vmm_options_take_each (options, name);
+
+    return values->len > 0 ? g_ptr_array_steal_index (values, values->len - 1) : NULL;
 }
 
 /**

@@ -21,6 +21,7 @@ void vmm_options_init (VmmOptions *options, const char *key, const char *value);
 void vmm_options_clear (VmmOptions *options);
 char *vmm_options_take_first (VmmOptions *options);
 char *vmm_options_take (VmmOptions *options, const char *name);
+GPtrArray *vmm_options_take_each (VmmOptions *options, const char *name);
 bool vmm_options_take_flag (VmmOptions *options, const char *name, bool *ret_value, GError **error);
 bool vmm_options_take_unsigned (VmmOptions *options, const char *name, uint64_t min, uint64_t max,
                                 uint64_t *ret_value, GError **error);

@@ -31,7 +31,8 @@ vmm_net_user_library_open (VmmNetUserLibrary *library, GError **error)
     library->handle = dlopen (LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (library->handle == NULL) {
         g_set_error (error, VMM_ERROR, VMM_ERROR_HOST,
-                     "net user: " LIBRARY " is missing: install it (Debian: apt install libslirp0)");
+                     "net user: %s: if it is not installed, install it (Debian: apt install libslirp0)",
+                     dlerror ());
         return false;
     }
     if (find (library->handle, "slirp_new", &library->make) &&

@@ -151,5 +151,5 @@ vmm_virtio_net_control (VmmVirtioNet *nic, VmmVirtqueue *queue)
         vmm_virtqueue_push (queue, &nic->ctrl_chain);
     }
     vmm_virtqueue_publish (queue);
-    nic->ctrl_more = n == COMMANDS_PER_WAKE;
+    nic->control_more = n == COMMANDS_PER_WAKE;
 }

@@ -79,11 +79,13 @@ struct _VmmVirtioNet {
     /* While it is attached. */
     uint64_t features;
     uint64_t guest_offloads; /* of VMM_NET_F_GUEST_OFFLOADS: those that are on */
-    unsigned active_pairs;
+    unsigned usable_pairs;   /* that were negotiated */
+    unsigned active_pairs;   /* of these, that the driver uses */
+    bool loaded;             /* from saved state: the line before holds, as does guest_offloads */
     VmmLoopTimer *stall_timer;
     bool tx_full[VMM_NET_PAIRS_MAX];
-    bool ctrl_more; /* there may be commands that were not done, as others are to have their turn */
-    bool tx_sent;   /* and the backend was not told yet that it was all */
+    bool control_more; /* there may be commands that were not done, as others are to have their turn */
+    bool tx_sent;      /* and the backend was not told yet that it was all */
     VmmVirtioNetRx rx[VMM_NET_PAIRS_MAX];
     VmmChain tx_chain;
     VmmChain ctrl_chain;

@@ -167,6 +167,16 @@ def add_program(stage, name, program):
         place(library, stage / "root" / library.lstrip("/"))
 
 
+def add_library(stage, name):
+    """Put a library that a program loads by itself, and those that it needs; nothing when this host has none."""
+    listed = subprocess.run(["/sbin/ldconfig", "-p"], check=False, text=True, capture_output=True).stdout
+    found = re.search(rf"^\s*{re.escape(name)} .*x86-64.* => (/\S+)", listed, re.MULTILINE)
+    if not found:
+        return
+    for library in [found.group(1), *shared_libraries(found.group(1))]:
+        place(library, stage / "root" / library.lstrip("/"))
+
+
 def make_disk(stage, disk):
     """Make an ext4 image of the tree."""
     size = sum(path.lstat().st_blocks * 512 for path in stage.rglob("*")) * 11 // 10 + (48 << 20)
