@@ -174,6 +174,16 @@ on_notice (VmmMachine *machine, const char *message, void *user)
     say (user, text);
 }
 
+static void
+tell_size (Boot *boot)
+{
+    unsigned columns;
+    unsigned rows;
+
+    if (terminal_get_size (boot->terminal, &columns, &rows))
+        vmm_machine_set_terminal_size (boot->machine, columns, rows);
+}
+
 static gboolean
 on_signal (gint fd, GIOCondition condition, gpointer user)
 {
@@ -183,6 +193,10 @@ on_signal (gint fd, GIOCondition condition, gpointer user)
 
     if (read (fd, &info, sizeof info) != sizeof info)
         return G_SOURCE_CONTINUE;
+    if (info.ssi_signo == SIGWINCH) {
+        tell_size (boot);
+        return G_SOURCE_CONTINUE;
+    }
     reason = g_strdup_printf ("by signal %s", sigabbrev_np ((int)info.ssi_signo));
     vmm_machine_stop (boot->machine, reason);
     return G_SOURCE_CONTINUE;
@@ -196,7 +210,7 @@ on_signal (gint fd, GIOCondition condition, gpointer user)
 static int
 take_signals (void)
 {
-    const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
     struct sigaction action;
     sigset_t set;
 
@@ -217,6 +231,7 @@ run_machine (Boot *boot, GError **error)
     const VmmVerdict *verdict;
 
     terminal_make_raw (boot->terminal);
+    tell_size (boot);
     vmm_machine_set_notice (boot->machine, on_notice, boot);
     if (signals != NULL) {
         g_source_set_callback (signals, G_SOURCE_FUNC (on_signal), boot, NULL);
@@ -239,7 +254,8 @@ run (Boot *boot, GError **error)
     /* A reader that goes away is an error of write(), not the end of the machine. */
     signal (SIGPIPE, SIG_IGN);
     vmm_config_set_serial_fds (boot->config, input ? STDIN_FILENO : -1, STDOUT_FILENO);
-    boot->terminal = terminal_open (on_terminal, boot);
+    if (vmm_config_uses_stdio (boot->config))
+        boot->terminal = terminal_open (on_terminal, boot);
     if (boot->terminal != NULL)
         vmm_config_set_input_filter (boot->config, terminal_filter, boot->terminal);
     boot->machine = vmm_machine_new (boot->config, error);

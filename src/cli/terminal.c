@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -144,6 +145,24 @@ terminal_make_raw (Terminal *terminal)
     raw = terminal->saved;
     cfmakeraw (&raw);
     tcsetattr (STDIN_FILENO, TCSANOW, &raw);
+}
+
+/**
+ * terminal_get_size:
+ * @terminal: (nullable)
+ *
+ * Returns: false when there is none, or its size is not known
+ */
+bool
+terminal_get_size (const Terminal *terminal, unsigned *ret_columns, unsigned *ret_rows)
+{
+    struct winsize size;
+
+    if (terminal == NULL || ioctl (STDIN_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return false;
+    *ret_columns = size.ws_col;
+    *ret_rows = size.ws_row;
+    return true;
 }
 
 /**

@@ -15,33 +15,47 @@ struct _VmmBackends {
 
 /**
  * vmm_backends_new:
- * @config: what to open; its devices stay in use
- * @context: the machine's loop
- * @notice: tells the user something
- * @user: what @notice gets
+ * @host: the machine, all but the name; the devices of its configuration stay in use
  *
  * Returns: (transfer full) (nullable): everything open; NULL with the error of the first that cannot be
  */
 VmmBackends *
-vmm_backends_new (const VmmConfig *config, GMainContext *context,
-                  void (*notice) (void *user, const char *text), void *user, GError **error)
+vmm_backends_new (const VmmDeviceHost *host, GError **error)
 {
+    const VmmConfig *config = host->config;
     g_autoptr (VmmBackends) backends = g_new0 (VmmBackends, 1);
 
     backends->devices = g_ptr_array_new_with_free_func ((GDestroyNotify)vmm_device_spec_unref);
     backends->backends = g_new0 (void *, config->devices->len);
     for (guint i = 0; i < config->devices->len; i++) {
         VmmDeviceSpec *spec = config->devices->pdata[i];
-        VmmDeviceHost host = {context, config, spec->name, notice, user};
+        VmmDeviceHost named = *host;
 
+        named.name = spec->name;
         g_ptr_array_add (backends->devices, vmm_device_spec_ref (spec));
         if (spec->kind->open == NULL)
             continue;
-        backends->backends[i] = spec->kind->open (spec->description, &host, error);
+        backends->backends[i] = spec->kind->open (spec->description, &named, error);
         if (backends->backends[i] == NULL)
             return NULL;
     }
     return g_steal_pointer (&backends);
+}
+
+/**
+ * vmm_backends_flush:
+ *
+ * The machine's thread, no device being in use: brings to the host what is on its way.
+ */
+void
+vmm_backends_flush (VmmBackends *backends)
+{
+    for (guint i = 0; i < backends->devices->len; i++) {
+        const VmmDeviceSpec *spec = backends->devices->pdata[i];
+
+        if (spec->kind->flush != NULL)
+            spec->kind->flush (backends->backends[i]);
+    }
 }
 
 /**

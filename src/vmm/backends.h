@@ -9,8 +9,8 @@
 
 typedef struct _VmmBackends VmmBackends;
 
-VmmBackends *vmm_backends_new (const VmmConfig *config, GMainContext *context,
-                               void (*notice) (void *user, const char *text), void *user, GError **error);
+VmmBackends *vmm_backends_new (const VmmDeviceHost *host, GError **error);
+void vmm_backends_flush (VmmBackends *backends);
 void vmm_backends_free (VmmBackends *backends);
 void *vmm_backends_get (const VmmBackends *backends, unsigned index);
 

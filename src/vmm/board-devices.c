@@ -31,6 +31,45 @@ loop_for (VmmBoardDevices *devices, const VmmDeviceSpec *spec, GError **error)
 }
 
 static bool
+is_shared (const VmmDeviceSpec *spec)
+{
+    return spec->kind->is_shared != NULL && spec->kind->is_shared (spec->description);
+}
+
+/* Whether it is a part of the device that one before it has made. */
+static bool
+is_made (const VmmConfig *config, unsigned index)
+{
+    const VmmDeviceSpec *spec = config->devices->pdata[index];
+
+    for (unsigned i = 0; i < index && is_shared (spec); i++) {
+        const VmmDeviceSpec *other = config->devices->pdata[i];
+
+        if (other->kind == spec->kind && is_shared (other))
+            return true;
+    }
+    return false;
+}
+
+/* One device of all those that share it; @index is the first. */
+static VmmVirtioDevice *
+make_shared (const VmmBoardDevicesEnv *env, const VmmVirtioEnv *virtio, unsigned index, GError **error)
+{
+    const VmmDeviceSpec *spec = env->config->devices->pdata[index];
+    g_autoptr (GArray) parts = g_array_new (FALSE, FALSE, sizeof (VmmDevicePart));
+
+    for (unsigned i = index; i < env->config->devices->len; i++) {
+        const VmmDeviceSpec *other = env->config->devices->pdata[i];
+        VmmDevicePart part = {other->description, vmm_backends_get (env->backends, i)};
+
+        if (other->kind == spec->kind && is_shared (other))
+            g_array_append_val (parts, part);
+    }
+    return spec->kind->make_shared ((const VmmDevicePart *)(const void *)parts->data, parts->len, virtio,
+                                    error);
+}
+
+static bool
 add (VmmBoardDevices *devices, const VmmBoardDevicesEnv *env, unsigned index, GError **error)
 {
     const VmmDeviceSpec *spec = env->config->devices->pdata[index];
@@ -45,7 +84,9 @@ add (VmmBoardDevices *devices, const VmmBoardDevicesEnv *env, unsigned index, GE
 
     if (virtio.loop == NULL)
         return false;
-    device = spec->kind->make (spec->description, vmm_backends_get (env->backends, index), &virtio, error);
+    device = is_shared (spec) ? make_shared (env, &virtio, index, error)
+                              : spec->kind->make (spec->description, vmm_backends_get (env->backends, index),
+                                                  &virtio, error);
     if (device == NULL)
         return false;
     g_ptr_array_add (devices->devices, device);
@@ -71,7 +112,7 @@ vmm_board_devices_new (const VmmBoardDevicesEnv *env, VmmBoardDevices **ret_devi
     devices->devices = g_ptr_array_new_with_free_func ((GDestroyNotify)vmm_virtio_device_free);
     devices->loops = g_ptr_array_new_with_free_func ((GDestroyNotify)vmm_loop_free);
     for (guint i = 0; ok && i < env->config->devices->len; i++)
-        ok = add (devices, env, i, error);
+        ok = is_made (env->config, i) || add (devices, env, i, error);
     return ok;
 }
 

@@ -9,6 +9,7 @@
 #include "vmm/config.h"
 #include "vmm/core/guest-memory.h"
 #include "vmm/device-kind.h"
+#include "vmm/endpoint-options.h"
 
 struct _VmmConfig {
     char *kernel;       /* NULL: the built-in guest */
@@ -17,8 +18,9 @@ struct _VmmConfig {
     GPtrArray *appends; /* of char * */
     GPtrArray *devices; /* of VmmDeviceSpec, in the order in which the user named them */
     VmmVirtioTransport transport;
-    char *symbols; /* NULL: only what the kernel image has */
-    char *control; /* NULL: no control socket */
+    char *symbols;              /* NULL: only what the kernel image has */
+    char *control;              /* NULL: no control socket */
+    VmmEndpointOptions *serial; /* NULL: the streams below, unless a device has them */
     uint64_t mem;
     VmmMemBacking backing;
     VmmArchCpus cpus;
@@ -34,5 +36,7 @@ struct _VmmConfig {
     VmmInputFilter filter;
     void *filter_user;
 };
+
+unsigned vmm_config_stdio_devices (const VmmConfig *config);
 
 #endif

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "loader/cmdline.h"
 #include "vmm/config-internal.h"
 #include "vmm/error.h"
 
@@ -134,6 +133,23 @@ static bool
 set_control (VmmConfig *config, const char *value, GError **error)
 {
     return set_path (&config->control, "control", value, error);
+}
+
+static bool
+set_serial (VmmConfig *config, const char *value, GError **error)
+{
+    g_auto (VmmOptions) options = {0};
+    VmmEndpointOptions serial = {0};
+
+    vmm_options_init (&options, "serial", value);
+    if (!vmm_endpoint_options_take (&serial, &options, error) ||
+        !vmm_options_finish (&options, VMM_ENDPOINT_WORDS, error)) {
+        vmm_endpoint_options_clear (&serial);
+        return false;
+    }
+    vmm_endpoint_options_free (config->serial);
+    config->serial = g_memdup2 (&serial, sizeof serial);
+    return true;
 }
 
 static bool
@@ -351,9 +367,12 @@ static const VmmConfigKey keys[] = {
     {"debug-exit", "PORT", "port where a guest ends the run with a code of its own; off [0xf4]", false, NULL},
     {"symbols", "FILE", "System.map or vmlinux, to name functions in reports", false, NULL},
     {"control", "PATH", "a Unix socket that controls the machine: see vmm ctl", false, NULL},
+    {"serial", "TO[,...]", "the serial console: stdio, null, pty, file=, socket=, fd= [stdio]", false, NULL},
     /* Devices have no setters. */
     {"disk", "PATH[,...]", "a disk from an image file or a block device", true, NULL},
     {"net", "tap|user|socket[,...]", "a network card, and what it is connected to", true, NULL},
+    {"console", "TO[,name=]", "hvc0, or with a name a port: stdio, null, pty, file=, socket=, fd=", true,
+     NULL},
     {"vsock", "cid=N,path=PATH", "AF_VSOCK in the guest, Unix sockets on the host", false, NULL},
     {"rng", "on", "the host's random numbers for the guest [none]", false, "on"},
     {"balloon", "on[,size=BYTES,...]", "memory that the guest gives back [none]", false, "on"},
@@ -362,7 +381,7 @@ static const VmmConfigKey keys[] = {
 static const Setter setters[G_N_ELEMENTS (keys)] = {
     set_kernel,  set_initrd,     set_cmdline, set_append,   set_mem,       set_mem_backing,
     set_cpus,    set_transport,  set_timeout, set_watchdog, set_on_reboot, set_kernel_entry,
-    set_irqchip, set_debug_exit, set_symbols, set_control,
+    set_irqchip, set_debug_exit, set_symbols, set_control,  set_serial,
 };
 
 /**
@@ -419,6 +438,7 @@ vmm_config_copy (const VmmConfig *config)
     copy->cmdline = g_strdup (config->cmdline);
     copy->symbols = g_strdup (config->symbols);
     copy->control = g_strdup (config->control);
+    copy->serial = vmm_endpoint_options_copy (config->serial);
     copy->initrds = g_ptr_array_copy (config->initrds, copy_string, NULL);
     copy->appends = g_ptr_array_copy (config->appends, copy_string, NULL);
     copy->devices = g_ptr_array_copy (config->devices, copy_device, NULL);
@@ -443,6 +463,7 @@ vmm_config_free (VmmConfig *config)
     g_free (config->cmdline);
     g_free (config->symbols);
     g_free (config->control);
+    vmm_endpoint_options_free (config->serial);
     g_free (config);
 }
 
@@ -485,50 +506,6 @@ vmm_config_set (VmmConfig *config, const char *key, const char *value, GError **
     return false;
 }
 
-static bool
-parse_line (VmmConfig *config, char *line, const char *name, unsigned number, GError **error)
-{
-    char *text = g_strstrip (line);
-    char *equals;
-
-    if (*text == '\0' || *text == '#')
-        return true;
-    equals = strchr (text, '=');
-    if (equals == NULL) {
-        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s:%u: \"%s\" is not of the form key = value", name,
-                     number, text);
-        return false;
-    }
-    *equals = '\0';
-    if (vmm_config_set (config, g_strchomp (text), g_strchug (equals + 1), error))
-        return true;
-    g_prefix_error (error, "%s:%u: ", name, number);
-    return false;
-}
-
-/**
- * vmm_config_parse:
- * @config: a configuration
- * @text: lines of the form "key = value"; empty lines and those that start with # say nothing
- * @name: what to call the text in messages, such as its file's name
- *
- * Sets one key after another, as vmm_config_set() does.
- *
- * Returns: false with %VMM_ERROR_USAGE at the first line that is wrong; those before it have been set
- * Since: 0.1
- */
-bool
-vmm_config_parse (VmmConfig *config, const char *text, const char *name, GError **error)
-{
-    g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
-
-    for (unsigned i = 0; lines[i] != NULL; i++) {
-        if (!parse_line (config, lines[i], name, i + 1, error))
-            return false;
-    }
-    return true;
-}
-
 /**
  * vmm_config_set_serial_fds:
  * @config: a configuration
@@ -562,28 +539,34 @@ vmm_config_set_input_filter (VmmConfig *config, VmmInputFilter filter, void *use
     config->filter_user = user;
 }
 
-/*
- * The console that a stock kernel finds; a panic that ends the run instead of waiting for a person; and no
- * self-tests of the kernel's own cryptography, which on a distribution's kernel are half of the time until
- * init (a kernel in FIPS mode runs them all the same).
+/**
+ * vmm_config_stdio_devices:
+ *
+ * Returns: how many devices take the streams that the serial console has otherwise
  */
-static const char default_cmdline[] = "console=ttyS0 panic=-1 cryptomgr.notests";
+unsigned
+vmm_config_stdio_devices (const VmmConfig *config)
+{
+    unsigned n = 0;
+
+    for (guint i = 0; i < config->devices->len; i++) {
+        const VmmDeviceSpec *spec = config->devices->pdata[i];
+
+        n += spec->kind->takes_stdio != NULL && spec->kind->takes_stdio (spec->description);
+    }
+    return n;
+}
 
 /**
- * vmm_config_build_cmdline:
+ * vmm_config_uses_stdio:
  * @config: a configuration
  *
- * Returns: (transfer full): the command line that a kernel would get: the default one or what replaces it,
- *   with all that was appended
+ * Returns: whether the streams of vmm_config_set_serial_fds() are used: by the serial console, or by a device
+ *   that takes them instead
  * Since: 0.1
  */
-char *
-vmm_config_build_cmdline (const VmmConfig *config)
+bool
+vmm_config_uses_stdio (const VmmConfig *config)
 {
-    g_autoptr (GPtrArray) appends = g_ptr_array_new ();
-
-    for (guint i = 0; i < config->appends->len; i++)
-        g_ptr_array_add (appends, config->appends->pdata[i]);
-    g_ptr_array_add (appends, NULL);
-    return vmm_cmdline_build (default_cmdline, config->cmdline, (const char *const *)appends->pdata);
+    return config->serial == NULL || config->serial->stdio || vmm_config_stdio_devices (config) > 0;
 }

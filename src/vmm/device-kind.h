@@ -17,6 +17,7 @@
 #include "devices/chardev/chardev.h"
 #include "devices/virtio/device.h"
 #include "vmm/config.h"
+#include "vmm/console-watch.h"
 
 /**
  * VmmDeviceHost:
@@ -24,7 +25,10 @@
  * @config: the whole configuration
  * @name: what the device is called: "disk0"
  * @notice: tells the user something; the machine's thread; the text is borrowed
- * @user: what @notice gets
+ * @output: a console has said @len bytes; any thread
+ * @takes_stdio: one that has the program's streams has said something: see @give_stdio; any thread
+ * @console_event: and something of meaning among them; any thread
+ * @user: what these get
  *
  * What a backend may know of its machine; all borrowed for the call, but @context, which outlives the
  * backend.
@@ -34,8 +38,21 @@ typedef struct {
     const VmmConfig *config;
     const char *name;
     void (*notice) (void *user, const char *text);
+    void (*output) (void *user, size_t len);
+    void (*takes_stdio) (void *user);
+    VmmConsoleEventFunc console_event;
     void *user;
 } VmmDeviceHost;
+
+/**
+ * VmmDevicePart:
+ *
+ * One of several descriptions that are one device together, and its backend.
+ */
+typedef struct {
+    const void *description;
+    void *backend;
+} VmmDevicePart;
 
 /**
  * VmmDeviceKind:
@@ -44,9 +61,17 @@ typedef struct {
  * @own_loop: each has a thread of its own; others share one
  * @parse: the description of @value, to be freed by @free_description; NULL with %VMM_ERROR_USAGE. Looks at
  * nothing but the text
+ * @takes_stdio: (nullable): whether it takes the program's own streams, which the serial console has
+ * otherwise
+ * @give_stdio: with @takes_stdio: input comes from the descriptor, or from nowhere (-1); the machine's
+ * thread. Before, it is the serial console's
+ * @cmdline: (nullable): what the default command line says of the first one that has something to say
+ * @is_shared: (nullable): whether all of the kind that say so are one device, made by @make_shared
  * @open: (nullable): the backend; NULL with an error that names the file, the interface, ...
+ * @flush: (nullable): brings to the host what the backend still has, at the end of a run
  * @close: (nullable): ends it; no device uses it any more
  * @make: the virtio device of one boot; @backend is free to be used again after the device's end
+ * @make_shared: (nullable): the same, of several
  */
 typedef struct {
     const char *key;
@@ -54,13 +79,21 @@ typedef struct {
     bool own_loop;
     void *(*parse) (const char *value, GError **error);
     void (*free_description) (void *description);
+    bool (*takes_stdio) (const void *description);
+    void (*give_stdio) (void *backend, int in_fd);
+    const char *(*cmdline) (const void *description);
+    bool (*is_shared) (const void *description);
     void *(*open) (const void *description, const VmmDeviceHost *host, GError **error);
+    void (*flush) (void *backend);
     void (*close) (void *backend);
     VmmVirtioDevice *(*make) (const void *description, void *backend, const VmmVirtioEnv *env,
                               GError **error);
+    VmmVirtioDevice *(*make_shared) (const VmmDevicePart *parts, unsigned n_parts, const VmmVirtioEnv *env,
+                                     GError **error);
 } VmmDeviceKind;
 
 extern const VmmDeviceKind vmm_device_kind_balloon;
+extern const VmmDeviceKind vmm_device_kind_console;
 extern const VmmDeviceKind vmm_device_kind_disk;
 extern const VmmDeviceKind vmm_device_kind_net;
 extern const VmmDeviceKind vmm_device_kind_rng;

@@ -5,8 +5,13 @@
 
 /* A line for each: declare it in device-kind.h, list it here. */
 static const VmmDeviceKind *const kinds[] = {
-    &vmm_device_kind_disk, &vmm_device_kind_net,     &vmm_device_kind_vsock,
-    &vmm_device_kind_rng,  &vmm_device_kind_balloon, NULL,
+    &vmm_device_kind_disk,
+    &vmm_device_kind_net,
+    &vmm_device_kind_console,
+    &vmm_device_kind_vsock,
+    &vmm_device_kind_rng,
+    &vmm_device_kind_balloon,
+    NULL,
 };
 
 /**

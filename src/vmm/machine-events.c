@@ -204,8 +204,8 @@ vmm_machine_on_vcpu_active (void *user)
 /**
  * vmm_machine_on_console_event:
  *
- * On the thread that writes the console: an announcement of the kernel. That may be the loop's, long after
- * the guest wrote it, where the host was slow to read: so there may be no watchdog.
+ * On the thread that writes a console: an announcement of the kernel. That may be a loop's, long after the
+ * guest wrote it, where the host was slow to read.
  */
 void
 vmm_machine_on_console_event (void *user, VmmConsoleEvent event, const char *text)
@@ -238,24 +238,42 @@ vmm_machine_on_console_event (void *user, VmmConsoleEvent event, const char *tex
     g_mutex_unlock (&machine->lock);
     if (over)
         vmm_machine_end (machine, VMM_VERDICT_PANIC, 0, NULL, NULL);
-    if (event == VMM_CONSOLE_HALTED && machine->watchdog != NULL)
-        vmm_watchdog_look_now (machine->watchdog);
+    if (event == VMM_CONSOLE_HALTED) {
+        __atomic_store_n (&machine->look_asked, true, __ATOMIC_SEQ_CST);
+        vmm_timer_arm (machine->wake, 0);
+    }
+}
+
+/**
+ * vmm_machine_on_output:
+ *
+ * Any thread: a console has said @len bytes.
+ */
+void
+vmm_machine_on_output (void *user, size_t len)
+{
+    VmmMachine *machine = user;
+
+    if (__atomic_load_n (&machine->first_output_ns, __ATOMIC_RELAXED) == 0) {
+        int64_t none = 0;
+
+        __atomic_compare_exchange_n (&machine->first_output_ns, &none, vmm_now_ns (), false, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED);
+    }
+    __atomic_fetch_add (&machine->output_bytes, len, __ATOMIC_RELAXED);
 }
 
 /**
  * vmm_machine_on_console_output:
  *
- * On the thread that writes the console: sees all that the guest says.
+ * On the thread that writes the serial console: sees all that the guest says.
  */
 void
 vmm_machine_on_console_output (void *user, const uint8_t *data, size_t len)
 {
     VmmMachine *machine = user;
 
-    /* The loop looks at it while the guest runs. */
-    if (machine->first_output_ns == 0)
-        __atomic_store_n (&machine->first_output_ns, vmm_now_ns (), __ATOMIC_RELAXED);
-    machine->output_bytes += len;
+    vmm_machine_on_output (machine, len);
     vmm_console_watch_feed (&machine->console_watch, data, len);
 }
 

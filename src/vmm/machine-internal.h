@@ -4,6 +4,7 @@
 #define VMM_MACHINE_INTERNAL_H
 
 #include "devices/virtio/balloon.h"
+#include "devices/chardev/endpoint.h"
 #include "vmm/board.h"
 #include "vmm/console-watch.h"
 #include "vmm/control.h"
@@ -13,7 +14,7 @@
 struct _VmmMachine {
     VmmConfig *config;
     GMainContext *context;
-    VmmChardev *console;
+    VmmEndpoint *serial;
     VmmBackends *backends;
     VmmBoard *board;
     VmmInitrd *initrd; /* for the next boot */
@@ -30,7 +31,8 @@ struct _VmmMachine {
     GSource *timeout;
     GSource *slow_check;
     GSource *panic_grace;
-    GSource *warn; /* tells what is in warnings */
+    GSource *warn;    /* tells what is in warnings */
+    bool lends_stdio; /* the serial console has the streams until a device takes them */
     bool started;
     bool paused;
     int64_t start_ns;
@@ -50,9 +52,15 @@ struct _VmmMachine {
     char *panic_message; /* the kernel said so on its console, or by pvpanic */
     bool restarting;     /* it said that it restarts in good order */
 
-    /* The vCPU that holds the UART: */
+    /* Atomic; of all consoles: */
     int64_t first_output_ns;
     uint64_t output_bytes;
+    bool stdio_asked; /* a device takes the program's streams */
+    bool look_asked;  /* the loop is to have a look at a guest that says that it has halted */
+
+    /* The terminal's size; 0: unknown. The loop's thread. */
+    unsigned columns;
+    unsigned rows;
 
     bool has_verdict;
     VmmVerdict verdict;
@@ -65,6 +73,9 @@ struct _VmmMachine {
     VmmBalloonStat balloon_stats[VMM_BALLOON_STATS];
 };
 
+/* machine-devices.c */
+void vmm_machine_size_terminal (VmmMachine *machine, VmmBoard *board);
+
 /* machine-events.c */
 void vmm_machine_end (VmmMachine *machine, VmmVerdictKind kind, uint32_t guest_code, char *reason,
                       char *report);
@@ -73,6 +84,7 @@ void vmm_machine_on_guest_event (void *user, VmmGuestEvent event, uint32_t arg);
 void vmm_machine_on_vcpu_ended (void *user, unsigned index, VmmArchExit how, char *report);
 void vmm_machine_on_vcpu_active (void *user);
 void vmm_machine_on_console_event (void *user, VmmConsoleEvent event, const char *text);
+void vmm_machine_on_output (void *user, size_t len);
 void vmm_machine_on_console_output (void *user, const uint8_t *data, size_t len);
 void vmm_machine_on_watchdog (void *user, VmmWatchdogFinding finding, unsigned index, double seconds);
 gboolean vmm_machine_on_timeout (gpointer user);

@@ -101,7 +101,7 @@ build_board (VmmMachine *machine, GError **error)
     VmmBoardParts parts = {
         .config = machine->config,
         .context = machine->context,
-        .console = machine->console,
+        .console = vmm_endpoint_chardev (machine->serial),
         .backends = machine->backends,
     };
     VmmBoard *board = vmm_board_new (&parts, &machine->initrd, &events, error);
@@ -137,6 +137,26 @@ start_board (VmmMachine *machine, GError **error)
     return vmm_board_start (machine->board, error);
 }
 
+/* To the device that wants them, or back to the serial console for the next boot. */
+static void
+hand_over_stdio (VmmMachine *machine, bool to_device)
+{
+    const VmmConfig *config = machine->config;
+    VmmChardev *serial = vmm_endpoint_chardev (machine->serial);
+
+    if (!machine->lends_stdio)
+        return;
+    vmm_chardev_flush (serial, 0);
+    vmm_chardev_connect (serial, to_device ? -1 : config->serial_in, to_device ? -1 : config->serial_out);
+    for (guint i = 0; i < config->devices->len; i++) {
+        const VmmDeviceSpec *spec = config->devices->pdata[i];
+
+        if (spec->kind->takes_stdio != NULL && spec->kind->takes_stdio (spec->description))
+            spec->kind->give_stdio (vmm_backends_get (machine->backends, i),
+                                    to_device ? config->serial_in : -1);
+    }
+}
+
 static void
 reboot (VmmMachine *machine)
 {
@@ -160,7 +180,9 @@ reboot (VmmMachine *machine)
     g_source_set_ready_time (machine->panic_grace, -1);
     /* Before the new one takes the memory that it has. */
     g_clear_pointer (&old, vmm_board_free);
+    hand_over_stdio (machine, false);
     board = build_board (machine, &error);
+    vmm_machine_size_terminal (machine, board);
     g_mutex_lock (&machine->lock);
     machine->board = board;
     g_mutex_unlock (&machine->lock);
@@ -213,6 +235,15 @@ fill_verdict (VmmMachine *machine)
         v->guest_memory_used_bytes = vmm_board_memory_used (machine->board);
 }
 
+static void
+on_takes_stdio (void *user)
+{
+    VmmMachine *machine = user;
+
+    __atomic_store_n (&machine->stdio_asked, true, __ATOMIC_SEQ_CST);
+    vmm_timer_arm (machine->wake, 0);
+}
+
 static gboolean
 on_wake (gpointer user)
 {
@@ -226,6 +257,10 @@ on_wake (gpointer user)
     g_mutex_unlock (&machine->lock);
     if (!machine->started || machine->has_verdict)
         return G_SOURCE_CONTINUE;
+    if (__atomic_exchange_n (&machine->stdio_asked, false, __ATOMIC_SEQ_CST))
+        hand_over_stdio (machine, true);
+    if (__atomic_exchange_n (&machine->look_asked, false, __ATOMIC_SEQ_CST) && machine->watchdog != NULL)
+        vmm_watchdog_look_now (machine->watchdog);
     if (!ending) {
         /* Of a paused machine it is done when that is resumed. */
         if (reset_asked && !machine->paused)
@@ -243,13 +278,47 @@ on_wake (gpointer user)
     vmm_timer_clear (&machine->timeout);
     vmm_timer_clear (&machine->slow_check);
     vmm_timer_clear (&machine->panic_grace);
-    vmm_chardev_flush (machine->console, FLUSH_PATIENCE_MS);
+    vmm_chardev_flush (vmm_endpoint_chardev (machine->serial), FLUSH_PATIENCE_MS);
+    vmm_backends_flush (machine->backends);
     fill_verdict (machine);
     machine->has_verdict = true;
     vmm_control_tell (machine->control, "ended");
     if (machine->ended != NULL)
         machine->ended (machine, machine->ended_user);
     return G_SOURCE_CONTINUE;
+}
+
+/*
+ * The serial console has the program's streams, unless it is put elsewhere. A device that wants them gets
+ * them when it has something to say: what a kernel says before it knows the device is seen, too.
+ */
+static bool
+open_serial (VmmMachine *machine, GError **error)
+{
+    const VmmConfig *config = machine->config;
+    VmmEndpointOptions serial = {.kind = VMM_ENDPOINT_FDS, .stdio = true};
+    unsigned others = vmm_config_stdio_devices (config);
+
+    if (config->serial != NULL)
+        serial = *config->serial;
+    machine->lends_stdio = config->serial == NULL && others > 0;
+    if (others + (config->serial != NULL && serial.stdio ? 1 : 0) > 1) {
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
+                     "console \"stdio\": standard input and output are another console's: send one of them "
+                     "elsewhere");
+        return false;
+    }
+    machine->serial = vmm_endpoint_options_open (&serial, "serial", machine->context, config, error);
+    if (machine->serial == NULL)
+        return false;
+    vmm_chardev_set_tap (vmm_endpoint_chardev (machine->serial), vmm_machine_on_console_output, machine);
+    if (vmm_endpoint_terminal (machine->serial) != NULL) {
+        g_autofree char *text =
+            g_strdup_printf ("the serial console is at %s", vmm_endpoint_terminal (machine->serial));
+
+        on_board_notice (machine, text);
+    }
+    return true;
 }
 
 /**
@@ -268,11 +337,20 @@ VmmMachine *
 vmm_machine_new (const VmmConfig *config, GError **error)
 {
     g_autoptr (VmmMachine) machine = g_new0 (VmmMachine, 1);
+    VmmDeviceHost host = {
+        .config = config,
+        .notice = on_board_notice,
+        .output = vmm_machine_on_output,
+        .takes_stdio = on_takes_stdio,
+        .console_event = vmm_machine_on_console_event,
+        .user = machine,
+    };
 
     machine->failed_vcpu = -1;
     machine->start_ns = vmm_now_ns ();
     machine->config = vmm_config_copy (config);
     machine->context = g_main_context_ref_thread_default ();
+    host.context = machine->context;
     machine->early_notices = g_ptr_array_new_with_free_func (g_free);
     machine->console_watch.event = vmm_machine_on_console_event;
     machine->console_watch.user = machine;
@@ -283,16 +361,15 @@ vmm_machine_new (const VmmConfig *config, GError **error)
     machine->panic_grace = vmm_timer_new (machine->context, vmm_machine_on_panic_grace, machine);
     machine->warn = vmm_timer_new (machine->context, on_warnings, machine);
     machine->warnings = g_ptr_array_new_with_free_func (g_free);
-    machine->console = vmm_chardev_new (machine->context, config->serial_in, config->serial_out);
-    vmm_chardev_set_tap (machine->console, vmm_machine_on_console_output, machine);
-    vmm_chardev_set_filter (machine->console, config->filter, config->filter_user);
+    if (!open_serial (machine, error))
+        return NULL;
     /* Before what takes long: that it is in use by another machine is told at once. */
     if (config->control != NULL) {
         machine->control = vmm_control_new (machine, machine->context, config->control, error);
         if (machine->control == NULL)
             return NULL;
     }
-    machine->backends = vmm_backends_new (config, machine->context, on_board_notice, machine, error);
+    machine->backends = vmm_backends_new (&host, error);
     if (machine->backends == NULL)
         return NULL;
     machine->board = build_board (machine, error);
@@ -322,7 +399,7 @@ vmm_machine_free (VmmMachine *machine)
     vmm_board_free (machine->board);
     vmm_backends_free (machine->backends);
     vmm_initrd_free (machine->initrd);
-    vmm_chardev_free (machine->console);
+    vmm_endpoint_free (machine->serial);
     vmm_timer_clear (&machine->wake);
     vmm_timer_clear (&machine->timeout);
     vmm_timer_clear (&machine->slow_check);

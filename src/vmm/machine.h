@@ -117,6 +117,7 @@ VMM_EXPORT const VmmMachineInfo *vmm_machine_get_info (VmmMachine *machine);
 VMM_EXPORT unsigned vmm_machine_get_n_devices (const VmmMachine *machine);
 VMM_EXPORT const char *vmm_machine_get_device_name (const VmmMachine *machine, unsigned index);
 VMM_EXPORT const char *vmm_machine_get_device_kind (const VmmMachine *machine, unsigned index);
+VMM_EXPORT void vmm_machine_set_terminal_size (VmmMachine *machine, unsigned columns, unsigned rows);
 VMM_EXPORT bool vmm_machine_set_balloon (VmmMachine *machine, const char *name, uint64_t bytes,
                                          GError **error);
 VMM_EXPORT const VmmBalloonInfo *vmm_machine_get_balloon (VmmMachine *machine, const char *name,

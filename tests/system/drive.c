@@ -14,6 +14,7 @@
  *     signal NUMBER           send a signal to the program
  *     stop-when-done          end the program with SIGTERM once the script is through
  *     copy NAME               copy /proc/PID/NAME to RESULT.NAME (smaps, status, ...)
+ *     size ROWS COLUMNS       the terminal's window gets this size
  *     run SECONDS COMMAND     run a shell command, which must end well in that time; $VMM_PID is the program
  *
  * A program that does not end in time has the state of its threads written to RESULT.threads before it is
@@ -359,6 +360,16 @@ do_run (Run *run, char *argument)
 }
 
 static bool
+do_size (Run *run, const char *argument)
+{
+    char *rest;
+    struct winsize size = {.ws_row = (unsigned short)strtoul (argument, &rest, 10)};
+
+    size.ws_col = (unsigned short)strtoul (rest, NULL, 10);
+    return ioctl (run->io_fd, TIOCSWINSZ, &size) == 0;
+}
+
+static bool
 do_line (Run *run, char *line)
 {
     char *argument = strchr (line, ' ');
@@ -377,6 +388,8 @@ do_line (Run *run, char *line)
         return do_copy (run, argument);
     if (verb == 3 && !strncmp (line, "run", verb))
         return do_run (run, argument);
+    if (verb == 4 && !strncmp (line, "size", verb))
+        return do_size (run, argument);
     if (!strcmp (line, "stop-when-done"))
         return kill (run->pid, SIGTERM) == 0;
     return false;

@@ -94,7 +94,7 @@ transfer() {
 
 port_of() {
     for entry in /sys/class/virtio-ports/*; do
-        [ "$(cat "$entry/name")" = "$1" ] && echo "/dev/${entry##*/}"
+        [ "$(cat "$entry/name" 2> /dev/null)" = "$1" ] && echo "/dev/${entry##*/}"
     done
 }
 
@@ -103,10 +103,26 @@ port_echo() {
     [ -n "$port" ] || { fault "no port is called $1"; return; }
     exec 4<> "$port"
     echo "@port-open:"
-    read -r line <&4
+    until read -r line <&4 && [ -n "$line" ]; do sleep 0.1; done # nobody is there: that reads as the end
     echo "guest heard: $line" >&4
     sleep 1
     exec 4>&-
+}
+
+# The rest of what is said goes to a console, which hears what is typed there.
+hvc() {
+    for _ in $(seq 100); do [ -c "/dev/$1" ] && break; sleep 0.1; done
+    [ -c "/dev/$1" ] || { fault "there is no /dev/$1"; return; }
+    exec < "/dev/$1" > "/dev/$1" 2>&1
+    echo "@hvc: $1 $(sed -n 's/^\(hvc[0-9]*\).*(\(.*\)).*/\1=\2/p' /proc/consoles | tr -d ' ')"
+}
+
+size_wait() {
+    for _ in $(seq 200); do
+        [ "$(stty size 2> /dev/null)" = "$1 $2" ] && echo "@size: $1 $2" && return
+        sleep 0.1
+    done
+    fault "the terminal has $(stty size), never $1 $2"
 }
 
 rng_report() {
@@ -177,6 +193,10 @@ device_act() {
         [ $? = 143 ] && echo "@vsock-stuck: waited" || fault "a peer that does not read took 8 MB" ;;
     vsock-serve) probe serve "vsock:4294967295:$2" & ;;
     port) port_echo "$2" ;;
+    port-write) echo "$3" > "$(port_of "$2")" || fault "port $2 cannot be written" ;;
+    hvc) hvc "$2" ;;
+    size) size_wait "$2" "$3" ;;
+    read) stty -echo; echo "@reading:"; read -r line; echo "@read: $line" ;;
     rng) rng_report ;;
     memory) memory_wait "$2" "$3" ;;
     root) # a real system takes over; it is the console's user who ends it

@@ -8,13 +8,9 @@
  * by a newline (a prompt) leaves after a moment, by a timer of the loop.
  *
  * Nobody may wait for a host that does not read: the vCPU would not see a kick. So the descriptor is never
- * written in a way that blocks, and its flags are left alone, since a terminal shares them with the shell:
- * a pipe or a terminal is opened a second time through /proc, a socket is asked for MSG_DONTWAIT. What the
- * host does not take stays in the buffer, and when that is full vmm_chardev_write() takes less than it is
- * given; the device then holds its guest back, and hears of it (drained) when there is room.
- *
- * Nor may a reader that goes away end the program: SIGPIPE is the program's, so around each write to a pipe
- * it is blocked in the thread, and one that the write has raised is taken off again.
+ * written in a way that blocks (sink.c). What the host does not take stays in the buffer, and when that is
+ * full vmm_chardev_write() takes less than it is given; the device then holds its guest back, and hears of it
+ * (drained) when there is room.
  *
  * Input is read only while the device has room, so what the guest does not take stays with the sender. A
  * filter changes that: behind it is a person with keys that are meant for vmm, and a guest that takes no
@@ -24,17 +20,13 @@
 #include "devices/chardev/chardev.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib-unix.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "devices/chardev/sink.h"
 #include "vmm/core/timer.h"
 
 #define BUFFER_SIZE 65536u
@@ -43,18 +35,18 @@
 #define AHEAD_SIZE 1024u
 #define STALLED_US G_USEC_PER_SEC
 
-typedef enum { SINK_UNKNOWN, SINK_NONE, SINK_FILE, SINK_SOCKET, SINK_NONBLOCK, SINK_POLL } SinkKind;
-
 struct _VmmChardev {
     GMainContext *context;
     int in_fd;
-    int out_fd;
     const VmmChardevFrontend *frontend;
     void *device;
     VmmChardevTap tap;
     void *tap_user;
     VmmChardevFilter filter;
     void *filter_user;
+    VmmChardevHangup hangup;
+    void *hangup_user;
+    GSource *gone; /* a timer: the host's end has gone; NULL without a hangup */
 
     /* Input; the loop thread, but for the mark: */
     GSource *in_source; /* NULL while there is nowhere to put input, and after its end */
@@ -67,9 +59,7 @@ struct _VmmChardev {
     uint8_t ahead[AHEAD_SIZE]; /* what the device had no room for */
 
     GMutex lock; /* all below */
-    SinkKind sink_kind;
-    int sink_fd; /* our own non-blocking descriptor of what out_fd is, or -1 */
-    bool sink_is_pipe;
+    VmmCharSink sink;
     GSource *out_source;
     int timer_fd;
     GSource *timer_source;
@@ -79,99 +69,14 @@ struct _VmmChardev {
     uint8_t buffer[BUFFER_SIZE];
 };
 
-static void
-open_sink_locked (VmmChardev *chardev)
-{
-    g_autofree char *path = NULL;
-    struct stat st;
-
-    chardev->sink_kind = SINK_NONE;
-    if (chardev->out_fd < 0 || fstat (chardev->out_fd, &st) < 0)
-        return;
-    if (S_ISREG (st.st_mode)) {
-        chardev->sink_kind = SINK_FILE;
-        return;
-    }
-    if (S_ISSOCK (st.st_mode)) {
-        chardev->sink_kind = SINK_SOCKET;
-        return;
-    }
-    chardev->sink_is_pipe = S_ISFIFO (st.st_mode);
-    path = g_strdup_printf ("/proc/self/fd/%d", chardev->out_fd);
-    chardev->sink_fd = open (path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    chardev->sink_kind = chardev->sink_fd >= 0 ? SINK_NONBLOCK : SINK_POLL;
-}
-
-/* write(), without the signal when nobody reads the pipe. */
-static ssize_t
-write_quietly (int fd, const uint8_t *data, size_t len)
-{
-    const struct timespec none = {0};
-    sigset_t broken;
-    sigset_t pending;
-    sigset_t old;
-    ssize_t n;
-    int error;
-
-    sigemptyset (&broken);
-    sigaddset (&broken, SIGPIPE);
-    pthread_sigmask (SIG_BLOCK, &broken, &old);
-    sigpending (&pending);
-    n = write (fd, data, len);
-    error = errno;
-    /* One that was pending before is not ours to take. */
-    if (n < 0 && error == EPIPE && !sigismember (&pending, SIGPIPE)) {
-        while (sigtimedwait (&broken, NULL, &none) < 0 && errno == EINTR)
-            ;
-    }
-    pthread_sigmask (SIG_SETMASK, &old, NULL);
-    errno = error;
-    return n;
-}
-
-static ssize_t
-sink_write_fd (const VmmChardev *chardev, int fd, const uint8_t *data, size_t len)
-{
-    return chardev->sink_is_pipe ? write_quietly (fd, data, len) : write (fd, data, len);
-}
-
-/* One write that does not block. Less than @len, or -1 with EAGAIN, when the host does not take it now. */
-static ssize_t
-sink_write_locked (VmmChardev *chardev, const uint8_t *data, size_t len)
-{
-    struct pollfd pfd = {.fd = chardev->out_fd, .events = POLLOUT};
-
-    switch (chardev->sink_kind) {
-    case SINK_FILE:
-        return write (chardev->out_fd, data, len);
-    case SINK_SOCKET:
-        return send (chardev->out_fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    case SINK_NONBLOCK:
-        return sink_write_fd (chardev, chardev->sink_fd, data, len);
-    case SINK_POLL:
-        if (poll (&pfd, 1, 0) != 1) {
-            errno = EAGAIN;
-            return -1;
-        }
-        /* As much as a pipe or a terminal that polls writable is sure to take. */
-        return sink_write_fd (chardev, chardev->out_fd, data, MIN (len, 256));
-    case SINK_UNKNOWN:
-    case SINK_NONE:
-        break;
-    }
-    return (ssize_t)len;
-}
-
 /* Writes what the host takes; true when nothing is left. */
 static bool
 flush_locked (VmmChardev *chardev)
 {
     size_t done = 0;
 
-    if (chardev->sink_kind == SINK_UNKNOWN)
-        open_sink_locked (chardev);
     while (done < chardev->fill) {
-        ssize_t n = sink_write_locked (chardev, chardev->buffer + done, chardev->fill - done);
+        ssize_t n = vmm_char_sink_write (&chardev->sink, chardev->buffer + done, chardev->fill - done);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -179,7 +84,9 @@ flush_locked (VmmChardev *chardev)
             break;
         /* The reader has gone or the disk is full: the guest must run on, so the rest goes nowhere. */
         if (n < 0) {
-            chardev->sink_kind = SINK_NONE;
+            vmm_char_sink_close (&chardev->sink);
+            if (chardev->hangup != NULL)
+                vmm_timer_arm (chardev->gone, 0);
             done = chardev->fill;
             break;
         }
@@ -232,10 +139,9 @@ on_writable (gint fd, GIOCondition condition, gpointer data)
 static void
 watch_writable_locked (VmmChardev *chardev)
 {
-    int fd = chardev->sink_fd >= 0 ? chardev->sink_fd : chardev->out_fd;
-
     if (chardev->out_source == NULL)
-        chardev->out_source = attach_fd (chardev, fd, G_IO_OUT | G_IO_ERR | G_IO_HUP, on_writable);
+        chardev->out_source = attach_fd (chardev, vmm_char_sink_fd (&chardev->sink),
+                                         G_IO_OUT | G_IO_ERR | G_IO_HUP, on_writable);
 }
 
 static gboolean
@@ -372,6 +278,15 @@ read_and_drop (VmmChardev *chardev, int fd)
     return n;
 }
 
+static void
+end_input (VmmChardev *chardev)
+{
+    chardev->input_ended = true;
+    drop_source (&chardev->in_source);
+    if (chardev->hangup != NULL)
+        vmm_timer_arm (chardev->gone, 0);
+}
+
 static gboolean
 on_readable (gint fd, GIOCondition condition, gpointer data)
 {
@@ -391,8 +306,7 @@ on_readable (gint fd, GIOCondition condition, gpointer data)
     if ((drop && n > 0) || (n < 0 && (errno == EINTR || errno == EAGAIN)))
         return G_SOURCE_CONTINUE;
     if (n <= 0) {
-        chardev->input_ended = true;
-        drop_source (&chardev->in_source);
+        end_input (chardev);
         return G_SOURCE_REMOVE;
     }
     if (chardev->filter != NULL)
@@ -407,7 +321,7 @@ on_readable (gint fd, GIOCondition condition, gpointer data)
 static void
 watch_input (VmmChardev *chardev)
 {
-    if (chardev->in_source == NULL && !chardev->input_ended)
+    if (chardev->in_source == NULL && !chardev->input_ended && chardev->in_fd >= 0)
         chardev->in_source = attach_fd (chardev, chardev->in_fd, G_IO_IN | G_IO_HUP, on_readable);
 }
 
@@ -468,8 +382,7 @@ vmm_chardev_new (GMainContext *context, int in_fd, int out_fd)
     memset (chardev, 0, offsetof (VmmChardev, buffer));
     chardev->context = context != NULL ? g_main_context_ref (context) : NULL;
     chardev->in_fd = in_fd;
-    chardev->out_fd = out_fd;
-    chardev->sink_fd = -1;
+    vmm_char_sink_init (&chardev->sink, out_fd);
     chardev->timer_fd = -1;
     g_mutex_init (&chardev->lock);
     return chardev;
@@ -493,14 +406,27 @@ vmm_chardev_free (VmmChardev *chardev)
     vmm_timer_clear (&chardev->stalled);
     drop_source (&chardev->out_source);
     drop_source (&chardev->timer_source);
-    if (chardev->sink_fd >= 0)
-        close (chardev->sink_fd);
+    vmm_timer_clear (&chardev->gone);
+    vmm_char_sink_close (&chardev->sink);
     if (chardev->timer_fd >= 0)
         close (chardev->timer_fd);
     if (chardev->context != NULL)
         g_main_context_unref (chardev->context);
     g_mutex_clear (&chardev->lock);
     g_free (chardev);
+}
+
+/* There is a device, and somewhere to read from. */
+static void
+begin_input (VmmChardev *chardev)
+{
+    if (chardev->frontend == NULL || (chardev->in_fd < 0 && chardev->ahead_len == 0))
+        return;
+    if (chardev->deliver == NULL) {
+        chardev->deliver = vmm_timer_new (chardev->context, on_deliver, chardev);
+        chardev->stalled = vmm_timer_new (chardev->context, on_stalled, chardev);
+    }
+    vmm_timer_arm (chardev->deliver, 0);
 }
 
 /**
@@ -520,13 +446,62 @@ vmm_chardev_set_frontend (VmmChardev *chardev, const VmmChardevFrontend *fronten
     g_mutex_unlock (&chardev->lock);
     drop_source (&chardev->in_source);
     chardev->input_waits = false;
-    if (frontend == NULL || chardev->in_fd < 0)
+    begin_input (chardev);
+}
+
+static gboolean
+on_gone (gpointer data)
+{
+    VmmChardev *chardev = data;
+
+    chardev->hangup (chardev->hangup_user);
+    return G_SOURCE_CONTINUE;
+}
+
+/**
+ * vmm_chardev_set_hangup:
+ * @hangup: told, on the loop thread, when the host's end has gone: its input has ended, or its output failed
+ *
+ * Before the guest runs; by whoever gives the backend its descriptors.
+ */
+void
+vmm_chardev_set_hangup (VmmChardev *chardev, VmmChardevHangup hangup, void *user)
+{
+    chardev->hangup = hangup;
+    chardev->hangup_user = user;
+    chardev->gone = vmm_timer_new (chardev->context, on_gone, chardev);
+}
+
+/**
+ * vmm_chardev_connect:
+ * @in_fd: where input comes from from now on, or -1; borrowed
+ * @out_fd: where output goes from now on, or -1 for nowhere; borrowed
+ *
+ * On the loop thread: another host takes the place of the one before. Output that that one did not take is
+ * not for the new one; input that the device had no room for still is the device's.
+ */
+void
+vmm_chardev_connect (VmmChardev *chardev, int in_fd, int out_fd)
+{
+    bool starved;
+
+    g_mutex_lock (&chardev->lock);
+    drop_source (&chardev->out_source);
+    vmm_char_sink_close (&chardev->sink);
+    vmm_char_sink_init (&chardev->sink, out_fd);
+    chardev->fill = 0;
+    starved = chardev->starved;
+    chardev->starved = false;
+    g_mutex_unlock (&chardev->lock);
+    if (chardev->gone != NULL)
+        g_source_set_ready_time (chardev->gone, -1);
+    vmm_chardev_set_input (chardev, in_fd);
+    if (chardev->frontend == NULL)
         return;
-    if (chardev->deliver == NULL) {
-        chardev->deliver = vmm_timer_new (chardev->context, on_deliver, chardev);
-        chardev->stalled = vmm_timer_new (chardev->context, on_stalled, chardev);
-    }
-    vmm_timer_arm (chardev->deliver, 0);
+    if (chardev->frontend->connected != NULL)
+        chardev->frontend->connected (chardev->device, in_fd >= 0 || out_fd >= 0);
+    if (starved)
+        chardev->frontend->drained (chardev->device);
 }
 
 /**
@@ -569,10 +544,38 @@ vmm_chardev_flush (VmmChardev *chardev, int timeout_ms)
     g_mutex_lock (&chardev->lock);
     while (!flush_locked (chardev)) {
         gint64 left = deadline - g_get_monotonic_time ();
-        struct pollfd pfd = {.fd = chardev->out_fd, .events = POLLOUT};
+        struct pollfd pfd = {.fd = vmm_char_sink_fd (&chardev->sink), .events = POLLOUT};
 
         if (left <= 0 || (poll (&pfd, 1, (int)(left / 1000) + 1) < 0 && errno != EINTR))
             break;
     }
     g_mutex_unlock (&chardev->lock);
+}
+
+/**
+ * vmm_chardev_set_input:
+ * @in_fd: where input comes from from now on, or -1; borrowed
+ *
+ * On the loop thread. Output goes where it went.
+ */
+void
+vmm_chardev_set_input (VmmChardev *chardev, int in_fd)
+{
+    drop_source (&chardev->in_source);
+    chardev->in_fd = in_fd;
+    chardev->input_ended = false;
+    begin_input (chardev);
+}
+
+/**
+ * vmm_chardev_is_connected:
+ *
+ * On the loop thread.
+ *
+ * Returns: whether there is a host to write to or to read from
+ */
+bool
+vmm_chardev_is_connected (const VmmChardev *chardev)
+{
+    return chardev->in_fd >= 0 || chardev->sink.fd >= 0;
 }

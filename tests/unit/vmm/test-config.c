@@ -260,6 +260,53 @@ Test (config, files)
     refuse ("symbols", "", "name of a file");
 }
 
+Test (config, serial_and_consoles)
+{
+    g_autoptr (VmmConfig) config = vmm_config_new ();
+
+    cr_assert (vmm_config_uses_stdio (config), "the serial console has the terminal");
+    accept (config, "serial", "null");
+    cr_assert_not (vmm_config_uses_stdio (config));
+    accept (config, "console", "null");
+    accept (config, "console", "file=a,,b,append,name=log");
+    cr_assert_not (vmm_config_uses_stdio (config));
+    accept (config, "console", "stdio");
+    cr_assert (vmm_config_uses_stdio (config));
+    g_autofree char *line = vmm_config_build_cmdline (config);
+    cr_assert (g_str_has_suffix (line, " console=hvc0"), "%s", line);
+    accept (config, "cmdline", "quiet");
+    g_autofree char *own = vmm_config_build_cmdline (config);
+    cr_assert_str_eq (own, "quiet");
+    for (unsigned i = 0; i < 2; i++) {
+        const char *key = i == 0 ? "serial" : "console";
+
+        refuse (key, "", "begin with where it goes");
+        refuse (key, "name=x", "begin with where it goes");
+        refuse (key, "pty=x", "begin with where it goes");
+        refuse (key, "file", "begin with where it goes");
+        refuse (key, "file=", "give a path");
+        refuse (key, "fd=-1", "number of an open descriptor");
+        refuse (key, "fd=x", "number of an open descriptor");
+        refuse (key, "null,append", "append");
+        refuse (key, "stdio,colour", "colour");
+    }
+    refuse ("serial", "null,name=x", "name");
+    refuse ("console", "null,name=", "letters");
+    refuse ("console", "null,name=../x", "letters");
+    refuse ("console", "null,name=.x", "letters");
+    refuse ("console", "null,name=a/b", "letters");
+}
+
+/* A port of a machine without any console=hvc0. */
+Test (config, a_port_is_no_console)
+{
+    g_autoptr (VmmConfig) config = vmm_config_new ();
+
+    accept (config, "console", "null,name=agent");
+    g_autofree char *line = vmm_config_build_cmdline (config);
+    cr_assert_null (strstr (line, "hvc0"), "%s", line);
+}
+
 Test (config, a_key_that_does_not_exist)
 {
     g_autoptr (VmmConfig) config = vmm_config_new ();
@@ -297,6 +344,8 @@ Test (config, each_listed_key_can_be_set)
         {"debug-exit", "off"},
         {"symbols", "s"},
         {"disk", "d.img"},
+        {"console", "socket=p,name=agent.0"},
+        {"serial", "file=log,append"},
         {"vsock", "cid=3,path=p"},
         {"rng", "on"},
         {"balloon", "on,size=64M,deflate-on-oom=off,free-page-reporting=on"},
