@@ -21,7 +21,22 @@ typedef struct {
     VmmVirtioDevice *devices[2];
     VmmVirtioPci *pci;
     VmmVirtioMmio *mmio;
+    GMutex lock;
+    bool lines[2]; /* the function's pin, the other's interrupt */
 } Fuzz;
+
+static void
+on_line (void *chip, unsigned gsi, bool level)
+{
+    Fuzz *fuzz = chip;
+
+    g_mutex_lock (&fuzz->lock);
+    /* Inputs are shared: a device that tells no change breaks the others. */
+    if (fuzz->lines[gsi] == level)
+        __builtin_trap ();
+    fuzz->lines[gsi] = level;
+    g_mutex_unlock (&fuzz->lock);
+}
 
 static void
 step (Fuzz *fuzz, const uint8_t *record)
@@ -60,10 +75,11 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t len)
     VmmLoop *loop = vmm_loop_new ("fuzz", NULL);
     VmmBus *bus = vmm_bus_new ("MMIO");
     VmmVirtioEnv env = {.memory = memory, .loop = loop, .name = "rng0"};
-    VmmVirtioPciConfig pci_config = {.mmio = bus};
-    VmmVirtioMmioConfig mmio_config = {.gpa = 0x1000};
     Fuzz fuzz = {.devices = {vmm_virtio_rng_new (&env), vmm_virtio_rng_new (&env)}};
+    VmmVirtioPciConfig pci_config = {.mmio = bus, .pin = 1, .irq = {on_line, &fuzz, 0}};
+    VmmVirtioMmioConfig mmio_config = {.gpa = 0x1000, .irq = {on_line, &fuzz, 1}};
 
+    g_mutex_init (&fuzz.lock);
     fuzz.pci = vmm_virtio_pci_new (fuzz.devices[0], &pci_config, NULL);
     fuzz.mmio = vmm_virtio_mmio_new (fuzz.devices[1], &mmio_config);
     for (size_t i = 0; i < RECORDS_MAX && (i + 1) * RECORD <= len; i++)
@@ -72,13 +88,14 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t len)
     vmm_virtio_mmio_device_ops.reset (fuzz.mmio);
     for (unsigned i = 0; i < 2; i++) {
         if (vmm_virtio_device_status (fuzz.devices[i]) != 0 ||
-            vmm_virtio_device_queue_enabled (fuzz.devices[i], 0))
+            vmm_virtio_device_queue_enabled (fuzz.devices[i], 0) || fuzz.lines[i])
             __builtin_trap ();
     }
     vmm_virtio_pci_free (fuzz.pci);
     vmm_virtio_mmio_free (fuzz.mmio);
     vmm_virtio_device_free (fuzz.devices[0]);
     vmm_virtio_device_free (fuzz.devices[1]);
+    g_mutex_clear (&fuzz.lock);
     vmm_bus_free (bus);
     vmm_loop_free (loop);
     vmm_guest_memory_free (memory);

@@ -115,16 +115,21 @@ send_pending_locked (VmmPciMsix *msix, unsigned vector)
  * @vector: what is no vector is not raised
  *
  * Any thread.
+ *
+ * Returns: false when MSI-X is off, and the device has its pin to use
  */
-void
+bool
 vmm_pci_msix_raise (VmmPciMsix *msix, unsigned vector)
 {
     g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&msix->lock);
 
-    if (vector >= msix->n_vectors || !msix->enabled)
-        return;
-    msix->pending[vector / 64] |= pending_bit (vector);
-    send_pending_locked (msix, vector);
+    if (!msix->enabled)
+        return false;
+    if (vector < msix->n_vectors) {
+        msix->pending[vector / 64] |= pending_bit (vector);
+        send_pending_locked (msix, vector);
+    }
+    return true;
 }
 
 /**

@@ -33,7 +33,7 @@ VmmPciMsix *vmm_pci_msix_new (VmmPciFunction *function, unsigned n_vectors, cons
 void vmm_pci_msix_free (VmmPciMsix *msix);
 
 /* Any thread. */
-void vmm_pci_msix_raise (VmmPciMsix *msix, unsigned vector);
+bool vmm_pci_msix_raise (VmmPciMsix *msix, unsigned vector);
 bool vmm_pci_msix_is_enabled (const VmmPciMsix *msix);
 
 /* The guest's accesses; any thread. Offsets count from the place's table and pending. */

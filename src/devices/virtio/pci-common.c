@@ -175,15 +175,15 @@ set_locked (VmmVirtioPci *pci, uint16_t *field, uint16_t value)
 void
 vmm_virtio_pci_forget_driver (VmmVirtioPci *pci)
 {
-    g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&pci->lock);
-
+    g_mutex_lock (&pci->lock);
     pci->device_feature_select = 0;
     pci->driver_feature_select = 0;
     pci->queue_select = 0;
     pci->config_vector = VMM_VIRTIO_PCI_NO_VECTOR;
-    pci->isr = 0;
     for (unsigned i = 0; i < vmm_virtio_device_n_queues (pci->device); i++)
         pci->queue_vectors[i] = VMM_VIRTIO_PCI_NO_VECTOR;
+    g_mutex_unlock (&pci->lock);
+    vmm_virtio_pci_read_isr (pci);
 }
 
 static void

@@ -23,6 +23,8 @@ struct _VmmVirtioPci {
     uint16_t config_vector;
     uint16_t *queue_vectors;
     uint8_t isr;
+    bool waiting; /* the ISR status is for the pin: what the status register says */
+    bool line;    /* the pin, as it was last told */
 };
 
 /* pci-common.c */
@@ -31,5 +33,12 @@ void vmm_virtio_pci_write_common (VmmVirtioPci *pci, unsigned offset, unsigned s
 void vmm_virtio_pci_forget_driver (VmmVirtioPci *pci);
 uint16_t vmm_virtio_pci_vector (VmmVirtioPci *pci, const uint16_t *vector);
 uint16_t vmm_virtio_pci_check_vector (const VmmVirtioPci *pci, uint32_t vector);
+
+/* pci-interrupt.c */
+extern const VmmVirtioInterrupts vmm_virtio_pci_interrupts;
+uint8_t vmm_virtio_pci_read_isr (VmmVirtioPci *pci);
+void vmm_virtio_pci_load_isr (VmmVirtioPci *pci, uint8_t isr);
+void vmm_virtio_pci_update_line (VmmVirtioPci *pci);
+void vmm_virtio_pci_put_pin (VmmVirtioPci *pci);
 
 #endif

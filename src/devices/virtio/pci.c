@@ -12,8 +12,7 @@
  * Here are registers only, and which of them selects what; all that they mean is the device core's. A queue's
  * notification is a doorbell that follows the BAR; where the host has none, the write comes here.
  *
- * Interrupts are MSI-X. The function has no interrupt pin: a guest that leaves MSI-X off has the ISR status
- * to poll, and nothing else.
+ * Interrupts are MSI-X, or the function's pin where a guest leaves MSI-X off: see pci-interrupt.c.
  *
  * Locks: one mutex guards the selectors and vectors, and is not held while the core is called.
  */
@@ -47,9 +46,6 @@ enum {
     CAP_PCI = 5,
 };
 
-#define ISR_QUEUE 1u
-#define ISR_CONFIG 2u
-
 /* What lspci shows a kind of device as. */
 static uint32_t
 class_code (uint16_t id)
@@ -68,47 +64,6 @@ class_code (uint16_t id)
     }
 }
 
-static void
-deliver (VmmVirtioPci *pci, uint16_t vector, uint8_t isr)
-{
-    if (vmm_pci_msix_is_enabled (pci->msix)) {
-        vmm_pci_msix_raise (pci->msix, vector);
-        return;
-    }
-    g_mutex_lock (&pci->lock);
-    pci->isr |= isr;
-    g_mutex_unlock (&pci->lock);
-}
-
-static void
-interrupt_queue (void *transport, unsigned index)
-{
-    VmmVirtioPci *pci = transport;
-
-    deliver (pci, vmm_virtio_pci_vector (pci, &pci->queue_vectors[index]), ISR_QUEUE);
-}
-
-static void
-interrupt_config (void *transport)
-{
-    VmmVirtioPci *pci = transport;
-
-    deliver (pci, vmm_virtio_pci_vector (pci, &pci->config_vector), ISR_CONFIG);
-}
-
-static const VmmVirtioInterrupts interrupts = {interrupt_queue, interrupt_config};
-
-/* Reading it acknowledges (section 4.1.4.5). */
-static uint8_t
-read_isr (VmmVirtioPci *pci)
-{
-    g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&pci->lock);
-    uint8_t isr = pci->isr;
-
-    pci->isr = 0;
-    return isr;
-}
-
 static uint64_t
 bar_read (void *transport, uint64_t offset, unsigned size)
 {
@@ -119,7 +74,7 @@ bar_read (void *transport, uint64_t offset, unsigned size)
     case REGION_COMMON:
         return vmm_virtio_pci_read_common (pci, within, size);
     case REGION_ISR:
-        return within == 0 ? read_isr (pci) : 0;
+        return within == 0 ? vmm_virtio_pci_read_isr (pci) : 0;
     case REGION_DEVICE:
         return vmm_virtio_device_config_read (pci->device, within, size);
     case REGION_MSIX:
@@ -225,6 +180,7 @@ on_config_written (void *device, unsigned offset, unsigned size, uint32_t value)
     unsigned width;
 
     vmm_pci_msix_config_written (pci->msix, offset, size);
+    vmm_virtio_pci_update_line (pci);
     if (offset == pci->window + CAPABILITY_SIZE && window_target (pci, &target, &width))
         bar_write (pci, target, width, value);
 }
@@ -300,8 +256,9 @@ vmm_virtio_pci_new (VmmVirtioDevice *device, const VmmVirtioPciConfig *config, G
                                    VMM_VIRTIO_PCI_BAR_SIZE, error) ||
         !add_capabilities (pci, error))
         return NULL;
+    vmm_virtio_pci_put_pin (pci);
     vmm_virtio_pci_forget_driver (pci);
-    vmm_virtio_device_set_transport (device, &interrupts, pci);
+    vmm_virtio_device_set_transport (device, &vmm_virtio_pci_interrupts, pci);
     return g_steal_pointer (&pci);
 }
 
@@ -341,6 +298,7 @@ device_reset (void *transport)
     vmm_virtio_device_set_status (pci->device, 0);
     vmm_virtio_pci_forget_driver (pci);
     vmm_pci_function_reset (pci->function);
+    vmm_virtio_pci_put_pin (pci);
     vmm_pci_msix_reset (pci->msix);
 }
 
@@ -365,11 +323,12 @@ static bool
 load_registers (VmmVirtioPci *pci, VmmStateReader *reader)
 {
     uint16_t vector;
+    uint8_t isr;
 
     if (!vmm_state_get_u32 (reader, &pci->device_feature_select) ||
         !vmm_state_get_u32 (reader, &pci->driver_feature_select) ||
         !vmm_state_get_u16 (reader, &pci->queue_select) || !vmm_state_get_u16 (reader, &vector) ||
-        !vmm_state_get_u8 (reader, &pci->isr))
+        !vmm_state_get_u8 (reader, &isr))
         return false;
     pci->config_vector = vmm_virtio_pci_check_vector (pci, vector);
     for (unsigned i = 0; i < vmm_virtio_device_n_queues (pci->device); i++) {
@@ -377,6 +336,7 @@ load_registers (VmmVirtioPci *pci, VmmStateReader *reader)
             return false;
         pci->queue_vectors[i] = vmm_virtio_pci_check_vector (pci, vector);
     }
+    vmm_virtio_pci_load_isr (pci, isr);
     return true;
 }
 

@@ -18,7 +18,9 @@
 /**
  * VmmVirtioPciConfig:
  * @mmio: where the BAR is put when the guest maps it
- * @msi: where interrupts go; copied
+ * @msi: where messages go; copied
+ * @pin: its interrupt pin, 1 (INTA#) to 4; 0: it has none
+ * @irq: where the pin goes, level-triggered; copied
  * @doorbells: copied
  *
  * What a function needs of its machine; borrowed, and outliving it.
@@ -26,6 +28,8 @@
 typedef struct {
     VmmBus *mmio;
     VmmMsiSink msi;
+    unsigned pin;
+    VmmIrqLine irq;
     VmmDoorbellHost doorbells;
 } VmmVirtioPciConfig;
 

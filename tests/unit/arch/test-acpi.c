@@ -24,7 +24,9 @@ full_config (const VmmCpuTopology *topology)
                               .com1 = true,
                               .rtc = true,
                               .i8042 = true,
-                              .pvpanic = true};
+                              .pvpanic = true,
+                              .n_virtio_pci = 40,
+                              .n_virtio_mmio = 2};
 }
 
 static const uint8_t *
@@ -349,6 +351,8 @@ Test (acpi, iasl_reads_all_tables)
                                "Notify (PWRB, 0x80)",
                                "SystemIO, 0x0604, One",
                                "0x0505",
+                               "_PRT",
+                               "LNRO0005",
                                "0xDFFFFFFF",
                                "0x0000010FFFFFFFFF",
                                NULL};

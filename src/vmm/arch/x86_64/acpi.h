@@ -21,6 +21,7 @@
  * @rtc: there is a CMOS clock
  * @i8042: there is a keyboard controller that a driver should look for
  * @pvpanic: there is a pvpanic port
+ * @n_virtio_pci: how many virtio devices are on PCI
  * @n_virtio_mmio: how many memory-mapped virtio devices there are
  */
 typedef struct {
@@ -31,6 +32,7 @@ typedef struct {
     bool rtc;
     bool i8042;
     bool pvpanic;
+    unsigned n_virtio_pci;
     unsigned n_virtio_mmio;
 } VmmX86AcpiConfig;
 

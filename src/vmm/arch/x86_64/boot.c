@@ -150,6 +150,7 @@ place_tables (VmmArchVm *vm, const VmmLoadedKernel *kernel, Placed *placed, GErr
         .rtc = true,
         .i8042 = false,
         .pvpanic = true,
+        .n_virtio_pci = vm->n_virtio_pci,
         .n_virtio_mmio = vm->n_virtio_mmio,
     };
 

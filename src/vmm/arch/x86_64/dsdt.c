@@ -4,7 +4,7 @@
  *
  * The guest interprets this at each boot, on a CPU that may be emulated, so that it holds no object whose
  * absence already says the same: _SEG and _BBN are 0 where they are absent, _STA is "present", and Linux
- * takes the CPUs from the MADT. There is no _PRT: no PCI function here has an interrupt pin.
+ * takes the CPUs from the MADT. The _PRT tells only of pins that some function has.
  */
 #include "vmm/arch/x86_64/dsdt.h"
 
@@ -13,6 +13,35 @@
 #include "vmm/arch/x86_64/layout.h"
 
 #define POWER_BUTTON_PRESSED 0x80u
+
+/* Section 6.2.13: a slot's pin goes to an input of the I/O APIC, without a device in between. */
+static void
+dsdt_route (GByteArray *aml, unsigned slot, unsigned pin)
+{
+    size_t route = vmm_aml_begin_package (aml, 4);
+
+    vmm_aml_integer (aml, slot << 16 | 0xffff);
+    vmm_aml_integer (aml, pin - 1);
+    vmm_aml_integer (aml, 0);
+    vmm_aml_integer (aml, vmm_x86_pci_gsi (slot, pin));
+    vmm_aml_end (aml, route);
+}
+
+static void
+dsdt_pci_routes (GByteArray *aml, const VmmX86AcpiConfig *config)
+{
+    /* Of those beyond, each has the pin of one before it in its slot. */
+    unsigned n = MIN (config->n_virtio_pci, VMM_X86_VIRTIO_PCI_SLOTS * VMM_X86_PCI_PINS);
+    size_t routes;
+
+    if (n == 0)
+        return;
+    vmm_aml_name (aml, "_PRT");
+    routes = vmm_aml_begin_package (aml, (uint8_t)n);
+    for (unsigned i = 0; i < n; i++)
+        dsdt_route (aml, vmm_x86_virtio_pci_slot (i), vmm_x86_virtio_pci_pin (i));
+    vmm_aml_end (aml, routes);
+}
 
 static void
 dsdt_pci_root (GByteArray *aml, const VmmX86AcpiConfig *config)
@@ -31,6 +60,7 @@ dsdt_pci_root (GByteArray *aml, const VmmX86AcpiConfig *config)
     if (config->pci_mmio64.size != 0)
         vmm_aml_memory64_window (aml, config->pci_mmio64.gpa, config->pci_mmio64.size);
     vmm_aml_end_resources (aml, crs);
+    dsdt_pci_routes (aml, config);
     /* Nothing here is the firmware's to control: the OS gets all that it asks for. */
     osc = vmm_aml_begin_method (aml, "_OSC", 4, false);
     vmm_aml_return_arg (aml, 3);

@@ -61,8 +61,40 @@
 #define VMM_X86_GSI_COM1 4u
 #define VMM_X86_GSI_RTC 8u
 #define VMM_X86_GSI_GED 9u     /* power button, by a generic event device */
-#define VMM_X86_GSI_VIRTIO 16u /* and those after it, shared by what is not on PCI */
+#define VMM_X86_GSI_VIRTIO 16u /* and those after it, shared by all virtio devices */
 #define VMM_X86_GSI_VIRTIO_COUNT 8u
+
+/* Virtio devices on PCI: function 0 of each slot first, then function 1, and so on. */
+#define VMM_X86_VIRTIO_PCI_FIRST_SLOT 1u
+#define VMM_X86_VIRTIO_PCI_SLOTS 31u
+#define VMM_X86_VIRTIO_PCI_MAX (8u * VMM_X86_VIRTIO_PCI_SLOTS)
+#define VMM_X86_PCI_PINS 4u
+
+static inline unsigned
+vmm_x86_virtio_pci_slot (unsigned index)
+{
+    return VMM_X86_VIRTIO_PCI_FIRST_SLOT + index % VMM_X86_VIRTIO_PCI_SLOTS;
+}
+
+static inline unsigned
+vmm_x86_virtio_pci_function (unsigned index)
+{
+    return index / VMM_X86_VIRTIO_PCI_SLOTS;
+}
+
+/* 1 (INTA#) for function 0, and so on around. */
+static inline unsigned
+vmm_x86_virtio_pci_pin (unsigned index)
+{
+    return 1 + vmm_x86_virtio_pci_function (index) % VMM_X86_PCI_PINS;
+}
+
+/* Where a slot's pin goes: neighbours go to different inputs, as on a PC's board. */
+static inline unsigned
+vmm_x86_pci_gsi (unsigned slot, unsigned pin)
+{
+    return VMM_X86_GSI_VIRTIO + (slot + pin - 1) % VMM_X86_GSI_VIRTIO_COUNT;
+}
 
 static inline unsigned
 vmm_x86_virtio_mmio_gsi (unsigned index)

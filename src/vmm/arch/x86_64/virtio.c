@@ -5,17 +5,13 @@
  * On PCI each takes function 0 of the next slot, and when the slots are full function 1 of the first slot,
  * and so on: names that guests make of slots stay short. As memory-mapped devices they lie one after another
  * in a window of their own, and share the inputs of the I/O APIC that nothing else has: a shared input is up
- * as long as one of its devices wants it.
+ * as long as one of its devices wants it. The pins of PCI functions share the same inputs.
  */
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/pci.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/arch/x86_64/vm-internal.h"
 #include "vmm/error.h"
-
-#define FIRST_SLOT 1u
-#define SLOTS 31u
-#define FUNCTIONS 8u
 
 /* One input of the interrupt controllers with several devices on it. */
 struct _VmmX86SharedIrq {
@@ -36,11 +32,10 @@ set_shared (void *chip, unsigned gsi, bool level)
         vmm_irq_line_set (&irq->line, irq->n_up > 0);
 }
 
-/* The line of the @index-th memory-mapped device. Each device on it tells changes only. */
+/* An input for one more device. Each device on it tells changes only. */
 static VmmIrqLine
-shared_line (VmmArchVm *vm, unsigned index)
+shared_line (VmmArchVm *vm, unsigned gsi)
 {
-    unsigned gsi = vmm_x86_virtio_mmio_gsi (index);
     VmmX86SharedIrq **irq = &vm->shared_irqs[gsi - VMM_X86_GSI_VIRTIO];
 
     if (*irq == NULL) {
@@ -70,25 +65,27 @@ vmm_x86_virtio_clear (VmmArchVm *vm)
 static bool
 add_pci (VmmArchVm *vm, VmmVirtioDevice *device, GError **error)
 {
-    unsigned index = vm->n_virtio_pci;
+    unsigned index = vm->n_virtio_pci, slot = vmm_x86_virtio_pci_slot (index);
     VmmVirtioPciConfig config = {
+        .pin = vmm_x86_virtio_pci_pin (index),
         .mmio = vm->mmio,
         .msi = vmm_x86_irqchip_msi (vm->irqchip),
         .doorbells = vmm_kvm_doorbells (vm->config.kvm),
     };
     VmmVirtioPci *pci;
 
-    if (index == SLOTS * FUNCTIONS) {
+    if (index == VMM_X86_VIRTIO_PCI_MAX) {
         g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s: there is room for %u virtio devices on PCI",
-                     vmm_virtio_device_name (device), SLOTS * FUNCTIONS);
+                     vmm_virtio_device_name (device), VMM_X86_VIRTIO_PCI_MAX);
         return false;
     }
+    config.irq = shared_line (vm, vmm_x86_pci_gsi (slot, config.pin));
     pci = vmm_virtio_pci_new (device, &config, error);
     if (pci == NULL)
         return false;
     vmm_x86_own (vm, &vmm_virtio_pci_device_ops, pci);
     vm->n_virtio_pci++;
-    return vmm_pci_host_attach (vm->pci, 0, VMM_PCI_DEVFN (FIRST_SLOT + index % SLOTS, index / SLOTS),
+    return vmm_pci_host_attach (vm->pci, 0, VMM_PCI_DEVFN (slot, vmm_x86_virtio_pci_function (index)),
                                 vmm_virtio_pci_function (pci), error);
 }
 
@@ -107,7 +104,7 @@ add_mmio (VmmArchVm *vm, VmmVirtioDevice *device, GError **error)
                      vmm_virtio_device_name (device), VMM_X86_VIRTIO_MMIO_MAX);
         return false;
     }
-    config.irq = shared_line (vm, index);
+    config.irq = shared_line (vm, vmm_x86_virtio_mmio_gsi (index));
     mmio = vmm_virtio_mmio_new (device, &config);
     vmm_x86_own (vm, &vmm_virtio_mmio_device_ops, mmio);
     vm->n_virtio_mmio++;
