@@ -58,7 +58,8 @@ set_up (bool pci)
         rig->pci = vmm_virtio_pci_new (rig->device, &config, NULL);
         rig->function = vmm_virtio_pci_function (rig->pci);
         vmm_pci_function_config_write (rig->function, VMM_PCI_BAR0, 4, (uint32_t)BAR);
-        vmm_pci_function_config_write (rig->function, VMM_PCI_COMMAND, 2, VMM_PCI_COMMAND_MEMORY);
+        vmm_pci_function_config_write (rig->function, VMM_PCI_COMMAND, 2,
+                                       VMM_PCI_COMMAND_MEMORY | VMM_PCI_COMMAND_BUS_MASTER);
     } else {
         VmmVirtioMmioConfig config = {.gpa = BAR, .irq = {on_line, rig, 16}, .doorbells = {on_doorbell, rig}};
 

@@ -111,6 +111,13 @@ bool vmm_pci_function_bar (VmmPciFunction *function, unsigned index, uint64_t *r
 uint32_t vmm_pci_function_config_read (VmmPciFunction *function, unsigned offset, unsigned size);
 void vmm_pci_function_config_write (VmmPciFunction *function, unsigned offset, unsigned size, uint32_t value);
 
+/* For config_written: whether the write of [@offset, @offset + @size) is one of the 16-bit register @reg. */
+static inline bool
+vmm_pci_writes_register (unsigned offset, unsigned size, unsigned reg)
+{
+    return offset < reg + 2 && offset + size > reg;
+}
+
 /* For the VmmDeviceOps of the device that the function belongs to. */
 void vmm_pci_function_reset (VmmPciFunction *function);
 void vmm_pci_function_save (VmmPciFunction *function, VmmStateWriter *writer);

@@ -3,7 +3,9 @@
  * Theory of operation
  *
  * MSI-X (PCI 3.0 section 6.8.2): a table in a BAR holds a message for each vector. A vector that is masked,
- * by itself or with the whole function, notes its message as pending and sends it when it is unmasked.
+ * by itself or with the whole function, notes its message as pending and sends it when it is unmasked. A
+ * message is a write to memory, so it waits in the same way while the function must not do that (Bus Master
+ * Enable, section 6.2.2).
  *
  * Messages go to the sink by its send function: one system call, KVM_SIGNAL_MSI. An irqfd would take one as
  * well, a write, and besides a change of KVM's routing table whenever the guest touches a vector, which waits
@@ -39,6 +41,7 @@ struct _VmmPciMsix {
     GMutex lock; /* the rest */
     bool enabled;
     bool masked;
+    bool bus_master;
     Entry *entries;
     uint64_t pending[(VMM_PCI_MSIX_VECTORS_MAX + 63) / 64];
 };
@@ -92,7 +95,8 @@ vmm_pci_msix_free (VmmPciMsix *msix)
 static bool
 may_send_locked (const VmmPciMsix *msix, unsigned vector)
 {
-    return msix->enabled && !msix->masked && (msix->entries[vector].control & ENTRY_MASKED) == 0;
+    return msix->enabled && !msix->masked && msix->bus_master &&
+           (msix->entries[vector].control & ENTRY_MASKED) == 0;
 }
 
 static uint64_t
@@ -223,12 +227,17 @@ vmm_pci_msix_pending_read (VmmPciMsix *msix, uint64_t offset, unsigned size)
     return msix->pending[offset / 8] >> (8 * (offset % 8));
 }
 
-/* Takes the function's two bits over. */
+/* Takes the function's bits over. They are read here, so that of two writes at once the one that counts is
+ * the last one. */
 static void
-update_control_locked (VmmPciMsix *msix, uint32_t control)
+update_control_locked (VmmPciMsix *msix)
 {
+    uint32_t control = vmm_pci_function_get (msix->function, msix->capability + CONTROL_OFFSET, 2);
+    uint32_t command = vmm_pci_function_get (msix->function, VMM_PCI_COMMAND, 2);
+
     __atomic_store_n (&msix->enabled, (control & CONTROL_ENABLE) != 0, __ATOMIC_RELAXED);
     msix->masked = (control & CONTROL_FUNCTION_MASK) != 0;
+    msix->bus_master = (command & VMM_PCI_COMMAND_BUS_MASTER) != 0;
     for (unsigned i = 0; i < msix->n_vectors; i++)
         send_pending_locked (msix, i);
 }
@@ -243,11 +252,11 @@ vmm_pci_msix_config_written (VmmPciMsix *msix, unsigned offset, unsigned size)
 {
     unsigned control = msix->capability + CONTROL_OFFSET;
 
-    if (offset >= control + 2 || offset + size <= control)
+    if (!vmm_pci_writes_register (offset, size, control) &&
+        !vmm_pci_writes_register (offset, size, VMM_PCI_COMMAND))
         return;
     g_mutex_lock (&msix->lock);
-    /* Read here, so that of two writes at once the one that counts is the last one. */
-    update_control_locked (msix, vmm_pci_function_get (msix->function, control, 2));
+    update_control_locked (msix);
     g_mutex_unlock (&msix->lock);
 }
 
@@ -263,6 +272,7 @@ vmm_pci_msix_reset (VmmPciMsix *msix)
 
     __atomic_store_n (&msix->enabled, false, __ATOMIC_RELAXED);
     msix->masked = false;
+    msix->bus_master = false;
     memset (msix->pending, 0, sizeof msix->pending);
     for (unsigned i = 0; i < msix->n_vectors; i++)
         msix->entries[i] = (Entry){.control = ENTRY_MASKED};
@@ -295,7 +305,6 @@ vmm_pci_msix_save (VmmPciMsix *msix, VmmStateWriter *writer)
 bool
 vmm_pci_msix_load (VmmPciMsix *msix, VmmStateReader *reader)
 {
-    uint32_t control = vmm_pci_function_get (msix->function, msix->capability + CONTROL_OFFSET, 2);
     g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&msix->lock);
     uint16_t n;
 
@@ -313,6 +322,6 @@ vmm_pci_msix_load (VmmPciMsix *msix, VmmStateReader *reader)
         if (pending)
             msix->pending[i / 64] |= pending_bit (i);
     }
-    update_control_locked (msix, control);
+    update_control_locked (msix);
     return true;
 }

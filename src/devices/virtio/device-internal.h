@@ -34,12 +34,14 @@ struct _VmmVirtioDevice {
     VmmVirtioQueue *queues;
 
     GMutex handover; /* taken first: one change of the model's state at a time */
-    GMutex lock;     /* all below */
+    bool paused;
+    bool no_dma;
+    bool resting; /* the loop's: the model was quiesced, for one of the two */
+    GMutex lock;  /* all below */
     uint64_t accepted;
     uint8_t status;
     uint32_t generation;
     bool active; /* the model was activated */
-    bool paused;
     unsigned n_warnings;
     int64_t warn_from_ns;
 };

@@ -16,6 +16,9 @@
  * Notifications do not come this way: each queue has an eventfd that KVM signals, and the loop watches it. It
  * is edge-triggered and never read: every signal makes it ready again, and a system call for each is saved.
  *
+ * A device that must not touch memory, as a PCI function that is no bus master, rests like one that is
+ * paused.
+ *
  * A ring that breaks the rules sets DEVICE_NEEDS_RESET (section 2.1.2), and the device does nothing more
  * until the driver resets it. The driver's other mistakes in the order of things have no effect.
  */
@@ -65,7 +68,7 @@ on_doorbell (void *user, uint32_t events)
     VmmVirtioDevice *device = queue->device;
 
     /* The watches are there only while the model is at work, and are ended on this thread. */
-    if (!device->paused && vmm_virtqueue_is_enabled (queue->ring))
+    if (!device->resting && vmm_virtqueue_is_enabled (queue->ring))
         device->ops->notify (device->model, queue->index);
 }
 
@@ -145,6 +148,24 @@ start_watching (VmmVirtioDevice *device)
     }
 }
 
+/* Brings the model to rest, or back to work, where that has changed. By vmm_loop_call(). */
+static void
+update_rest (void *user)
+{
+    VmmVirtioDevice *device = user;
+    bool rest = device->paused || device->no_dma;
+
+    if (!device->active || rest == device->resting)
+        return;
+    device->resting = rest;
+    if (rest) {
+        device->ops->quiesce (device->model);
+        return;
+    }
+    device->ops->resume (device->model);
+    notify_all (device);
+}
+
 /**
  * vmm_virtio_device_do_activate:
  * @user: a device: the model begins
@@ -157,9 +178,12 @@ vmm_virtio_device_do_activate (void *user)
     VmmVirtioDevice *device = user;
 
     device->ops->activate (device->model);
+    device->resting = false;
     start_watching (device);
+    update_rest (device);
     /* The driver may have filled a queue before DRIVER_OK. */
-    notify_all (device);
+    if (!device->resting)
+        notify_all (device);
 }
 
 /**
@@ -175,33 +199,12 @@ vmm_virtio_device_do_reset (void *user)
 
     stop_watching (device);
     if (device->active) {
-        device->ops->quiesce (device->model);
+        if (!device->resting)
+            device->ops->quiesce (device->model);
         device->ops->reset (device->model);
     }
     for (unsigned i = 0; i < device->n_queues; i++)
         vmm_virtqueue_disable (device->queues[i].ring);
-}
-
-static void
-do_pause (void *user)
-{
-    VmmVirtioDevice *device = user;
-
-    device->paused = true;
-    if (device->active)
-        device->ops->quiesce (device->model);
-}
-
-static void
-do_resume (void *user)
-{
-    VmmVirtioDevice *device = user;
-
-    device->paused = false;
-    if (!device->active)
-        return;
-    device->ops->resume (device->model);
-    notify_all (device);
 }
 
 /**
@@ -220,10 +223,9 @@ vmm_virtio_device_do_reset_queue (void *user)
     queue->watch = NULL;
     if (device->active && device->ops->queue_reset != NULL)
         device->ops->queue_reset (device->model, queue->index);
-    else if (device->active) {
+    else if (device->active && !device->resting) {
         device->ops->quiesce (device->model);
-        if (!device->paused)
-            device->ops->resume (device->model);
+        device->ops->resume (device->model);
     }
     vmm_virtqueue_disable (queue->ring);
 }
@@ -240,7 +242,7 @@ vmm_virtio_device_do_enable_queue (void *user)
     VmmVirtioQueue *queue = user;
 
     start_watching (queue->device);
-    if (!queue->device->paused)
+    if (!queue->device->resting)
         queue->device->ops->notify (queue->device->model, queue->index);
 }
 
@@ -408,7 +410,9 @@ vmm_virtio_device_pause (VmmVirtioDevice *device)
 {
     g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&device->handover);
 
-    vmm_loop_call (device->loop, do_pause, device);
+    device->paused = true;
+    if (device->active)
+        vmm_loop_call (device->loop, update_rest, device);
 }
 
 /**
@@ -421,7 +425,25 @@ vmm_virtio_device_resume (VmmVirtioDevice *device)
 {
     g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&device->handover);
 
-    vmm_loop_call (device->loop, do_resume, device);
+    device->paused = false;
+    if (device->active)
+        vmm_loop_call (device->loop, update_rest, device);
+}
+
+/**
+ * vmm_virtio_device_set_dma:
+ * @allowed: whether the device may touch the guest's memory, as it may from the beginning
+ *
+ * vCPU threads, and the machine's: when it may not any more, nothing is in flight on return.
+ */
+void
+vmm_virtio_device_set_dma (VmmVirtioDevice *device, bool allowed)
+{
+    g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&device->handover);
+
+    device->no_dma = !allowed;
+    if (device->active)
+        vmm_loop_call (device->loop, update_rest, device);
 }
 
 /**

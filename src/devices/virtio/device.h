@@ -64,7 +64,8 @@ typedef struct _VmmVirtioDevice VmmVirtioDevice;
  * @queue_reset: (nullable): nothing that belongs to queue @index is in flight after the return, chains that
  *   were popped are forgotten; loop thread
  * @quiesce: nothing is in flight after the return, each popped chain was pushed, or unpopped in the reverse
- *   order; nothing is started until @resume or @reset. A pause, and before each save; loop thread
+ *   order; nothing is started until @resume or @reset. A pause, before each save, and while the device must
+ * not touch memory; loop thread
  * @resume: ends a quiesce; the core then calls @notify for each queue; loop thread
  * @reset: back to the state before the driver came; after @quiesce or before @activate; loop thread, or the
  *   building thread while there is no guest
@@ -157,6 +158,7 @@ typedef enum {
  */
 void vmm_virtio_device_set_transport (VmmVirtioDevice *device, const VmmVirtioInterrupts *interrupts,
                                       void *transport);
+void vmm_virtio_device_set_dma (VmmVirtioDevice *device, bool allowed);
 uint32_t vmm_virtio_device_offered (VmmVirtioDevice *device, uint32_t word);
 uint32_t vmm_virtio_device_accepted (VmmVirtioDevice *device, uint32_t word);
 void vmm_virtio_device_accept (VmmVirtioDevice *device, uint32_t word, uint32_t bits);

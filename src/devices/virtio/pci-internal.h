@@ -16,6 +16,8 @@ struct _VmmVirtioPci {
     VmmPciMsix *msix;
     bool mapped;     /* the BAR is on the bus */
     unsigned window; /* the capability that is one */
+    GMutex command_lock;
+    bool bus_master; /* as the device was last told; with command_lock */
     GMutex lock;     /* the rest */
     uint32_t device_feature_select;
     uint32_t driver_feature_select;

@@ -14,7 +14,11 @@
  *
  * Interrupts are MSI-X, or the function's pin where a guest leaves MSI-X off: see pci-interrupt.c.
  *
- * Locks: one mutex guards the selectors and vectors, and is not held while the core is called.
+ * While the command register's Bus Master Enable is off (PCI 3.0 section 6.2.2) the device neither reads nor
+ * writes memory: its queues rest, and messages are held back.
+ *
+ * Locks: one mutex guards the selectors and vectors, and is not held while the core is called. A second one,
+ * to be taken before it, keeps the consequences of the command register in the order of its writes.
  */
 #include "devices/virtio/pci-internal.h"
 
@@ -172,6 +176,20 @@ on_config_read (void *device, unsigned offset, unsigned size, uint32_t *ret_valu
     return true;
 }
 
+/* What the command register says about interrupts and memory, done on return. */
+static void
+follow_command (VmmVirtioPci *pci)
+{
+    g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&pci->command_lock);
+    uint32_t command = vmm_pci_function_get (pci->function, VMM_PCI_COMMAND, 2);
+    bool bus_master = (command & VMM_PCI_COMMAND_BUS_MASTER) != 0;
+
+    if (bus_master != pci->bus_master)
+        vmm_virtio_device_set_dma (pci->device, bus_master);
+    pci->bus_master = bus_master;
+    vmm_virtio_pci_update_line (pci);
+}
+
 static void
 on_config_written (void *device, unsigned offset, unsigned size, uint32_t value)
 {
@@ -180,7 +198,10 @@ on_config_written (void *device, unsigned offset, unsigned size, uint32_t value)
     unsigned width;
 
     vmm_pci_msix_config_written (pci->msix, offset, size);
-    vmm_virtio_pci_update_line (pci);
+    if (vmm_pci_writes_register (offset, size, VMM_PCI_COMMAND))
+        follow_command (pci);
+    else
+        vmm_virtio_pci_update_line (pci);
     if (offset == pci->window + CAPABILITY_SIZE && window_target (pci, &target, &width))
         bar_write (pci, target, width, value);
 }
@@ -247,6 +268,7 @@ vmm_virtio_pci_new (VmmVirtioDevice *device, const VmmVirtioPciConfig *config, G
         .revision = 1,
     };
 
+    g_mutex_init (&pci->command_lock);
     g_mutex_init (&pci->lock);
     pci->device = device;
     pci->config = *config;
@@ -258,6 +280,7 @@ vmm_virtio_pci_new (VmmVirtioDevice *device, const VmmVirtioPciConfig *config, G
         return NULL;
     vmm_virtio_pci_put_pin (pci);
     vmm_virtio_pci_forget_driver (pci);
+    vmm_virtio_device_set_dma (device, false);
     vmm_virtio_device_set_transport (device, &vmm_virtio_pci_interrupts, pci);
     return g_steal_pointer (&pci);
 }
@@ -275,6 +298,7 @@ vmm_virtio_pci_free (VmmVirtioPci *pci)
     vmm_pci_function_free (pci->function);
     vmm_pci_msix_free (pci->msix);
     g_mutex_clear (&pci->lock);
+    g_mutex_clear (&pci->command_lock);
     g_free (pci->queue_vectors);
     g_free (pci);
 }
@@ -300,6 +324,7 @@ device_reset (void *transport)
     vmm_pci_function_reset (pci->function);
     vmm_virtio_pci_put_pin (pci);
     vmm_pci_msix_reset (pci->msix);
+    follow_command (pci);
 }
 
 static void
@@ -345,9 +370,12 @@ device_load (void *transport, VmmStateReader *reader, uint32_t version)
 {
     VmmVirtioPci *pci = transport;
 
-    return version == 1 && vmm_pci_function_load (pci->function, reader) &&
-           vmm_pci_msix_load (pci->msix, reader) && load_registers (pci, reader) &&
-           vmm_virtio_device_load (pci->device, reader, version);
+    if (version != 1 || !vmm_pci_function_load (pci->function, reader) ||
+        !vmm_pci_msix_load (pci->msix, reader) || !load_registers (pci, reader))
+        return false;
+    /* Before the device goes on where it was. */
+    follow_command (pci);
+    return vmm_virtio_device_load (pci->device, reader, version);
 }
 
 static void
