@@ -8,12 +8,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 
 #include "devices/pci/msix.h"
 #include "devices/virtio/pci-internal.h"
 
 #define N_QUEUES 3u
 #define N_VECTORS (N_QUEUES + 1)
+#define LENT 2u
 #define N_STEPS 1500u
 #define WAIT_US (20 * G_USEC_PER_SEC)
 #define BAR_LOW UINT64_C (0xd0000000)
@@ -34,6 +36,11 @@ typedef struct {
     atomic_bool vector_off[N_VECTORS];
     atomic_bool msix_off;
     atomic_bool no_master;
+    atomic_int call;
+    GMutex host; /* the host's route */
+    bool connected;
+    uint64_t address;
+    uint32_t data;
     atomic_uint n_told; /* messages, and ISR statuses that were not 0 */
     atomic_uint n_wrong;
 } World;
@@ -61,6 +68,56 @@ on_msi (void *chip, uint64_t address, uint32_t data)
     if (atomic_load (&w->no_master))
         wrong (w, "a message of what is no bus master");
     atomic_fetch_add (&w->n_told, 1);
+}
+
+static int
+on_open (void *chip)
+{
+    return 0;
+}
+
+/* As KVM does it: what waits is sent, and from then on each signal. */
+static bool
+on_connect (void *chip, int route, int fd, uint64_t address, uint32_t data)
+{
+    World *w = chip;
+    eventfd_t waiting;
+
+    g_mutex_lock (&w->host);
+    w->connected = true;
+    w->address = address;
+    w->data = data;
+    if (eventfd_read (fd, &waiting) == 0)
+        on_msi (w, address, data);
+    g_mutex_unlock (&w->host);
+    return true;
+}
+
+static void
+on_disconnect (void *chip, int route, int fd)
+{
+    World *w = chip;
+
+    g_mutex_lock (&w->host);
+    w->connected = false;
+    g_mutex_unlock (&w->host);
+}
+
+static void
+on_close (void *chip, int route)
+{
+}
+
+/* Whoever has the queue signals. */
+static void
+signal_call (World *w)
+{
+    g_mutex_lock (&w->host);
+    if (w->connected)
+        on_msi (w, w->address, w->data);
+    else
+        eventfd_write (atomic_load (&w->call), 1);
+    g_mutex_unlock (&w->host);
 }
 
 static void
@@ -156,7 +213,7 @@ raise_one (void *user)
 {
     World *w = user;
 
-    vmm_virtio_pci_interrupts.queue (w->pci, w->next++ % N_QUEUES);
+    vmm_virtio_pci_interrupts.queue (w->pci, w->next++ % LENT);
 }
 
 static void
@@ -166,7 +223,10 @@ drive (World *w)
         gint64 end = g_get_monotonic_time () + WAIT_US;
         unsigned before = atomic_load (&w->n_told);
 
-        vmm_loop_call (vmm_virtio_device_loop (w->device), raise_one, w);
+        if (i % 3 == 0)
+            signal_call (w);
+        else
+            vmm_loop_call (vmm_virtio_device_loop (w->device), raise_one, w);
         while (atomic_load (&w->n_told) == before && g_get_monotonic_time () < end)
             g_usleep (1);
         if (atomic_load (&w->n_told) == before)
@@ -193,13 +253,19 @@ model_notify (void *model, unsigned index)
 static void
 model_quiesce (void *model)
 {
-    atomic_store (&((World *)model)->resting, true);
+    World *w = model;
+
+    vmm_virtio_device_take_queue_back (w->device, LENT);
+    atomic_store (&w->resting, true);
 }
 
 static void
 model_resume (void *model)
 {
-    atomic_store (&((World *)model)->resting, false);
+    World *w = model;
+
+    atomic_store (&w->call, vmm_virtio_device_lend_queue (w->device, LENT));
+    atomic_store (&w->resting, false);
 }
 
 static const VmmVirtioModel model_ops = {
@@ -218,7 +284,10 @@ static bool
 bring_up (World *w, VmmLoop *loop)
 {
     VmmVirtioEnv env = {.loop = loop, .name = "test"};
-    VmmVirtioPciConfig config = {.mmio = w->bus, .msi = {on_msi, w}, .pin = 1};
+    VmmVirtioPciConfig config = {.mmio = w->bus,
+                                 .msi = {on_msi, w},
+                                 .routes = {on_open, on_connect, on_disconnect, on_close, w},
+                                 .pin = 1};
 
     w->device = vmm_virtio_device_new (&env, &model_ops, w, N_QUEUES, 16);
     w->pci = vmm_virtio_pci_new (w->device, &config, NULL);

@@ -10,12 +10,12 @@
  * Messages go to the sink by its send function: one system call, KVM_SIGNAL_MSI. An irqfd would take one as
  * well, a write, and besides a change of KVM's routing table whenever the guest touches a vector, which waits
  * for a grace period of the host's kernel; a stock guest changes each of its vectors several times while it
- * boots. irqfds are for those who raise interrupts without us, and there are none here.
+ * boots. irqfds are for those who raise interrupts without us: see msix-call.c.
  *
  * Locks: one mutex guards the table and is held while a message is sent, so that after a guest has masked a
  * vector and read it back none is on its way (section 6.8.3.5). The function's own lock is never held here.
  */
-#include "devices/pci/msix.h"
+#include "devices/pci/msix-internal.h"
 
 #include <string.h>
 
@@ -25,27 +25,6 @@
 #define CAPABILITY_SIZE 12u
 #define CONTROL_FUNCTION_MASK 0x4000u
 #define CONTROL_ENABLE 0x8000u
-#define ENTRY_MASKED 1u
-
-typedef struct {
-    uint64_t address;
-    uint32_t data;
-    uint32_t control;
-} Entry;
-
-struct _VmmPciMsix {
-    VmmPciFunction *function;
-    unsigned capability;
-    unsigned n_vectors;
-    VmmMsiSink sink;
-    GMutex lock; /* the rest */
-    bool enabled;
-    bool masked;
-    bool bus_master;
-    Entry *entries;
-    uint64_t pending[(VMM_PCI_MSIX_VECTORS_MAX + 63) / 64];
-};
-
 /**
  * vmm_pci_msix_new:
  * @function: gets the capability; outlives the result
@@ -65,7 +44,8 @@ vmm_pci_msix_new (VmmPciFunction *function, unsigned n_vectors, const VmmPciMsix
     msix->function = function;
     msix->n_vectors = MIN (n_vectors, VMM_PCI_MSIX_VECTORS_MAX);
     msix->sink = *sink;
-    msix->entries = g_new0 (Entry, msix->n_vectors);
+    msix->entries = g_new0 (VmmPciMsixEntry, msix->n_vectors);
+    msix->calls = g_ptr_array_new ();
     if (!vmm_pci_function_add_capability (function, VMM_PCI_CAPABILITY_MSIX, CAPABILITY_SIZE,
                                           &msix->capability, error))
         return NULL;
@@ -88,15 +68,22 @@ vmm_pci_msix_free (VmmPciMsix *msix)
     if (msix == NULL)
         return;
     g_mutex_clear (&msix->lock);
+    g_ptr_array_unref (msix->calls);
     g_free (msix->entries);
     g_free (msix);
 }
 
-static bool
-may_send_locked (const VmmPciMsix *msix, unsigned vector)
+/**
+ * vmm_pci_msix_may_send_locked:
+ * @vector: one that there is
+ *
+ * Returns: whether its message goes out at once
+ */
+bool
+vmm_pci_msix_may_send_locked (const VmmPciMsix *msix, unsigned vector)
 {
     return msix->enabled && !msix->masked && msix->bus_master &&
-           (msix->entries[vector].control & ENTRY_MASKED) == 0;
+           (msix->entries[vector].control & VMM_PCI_MSIX_ENTRY_MASKED) == 0;
 }
 
 static uint64_t
@@ -108,7 +95,8 @@ pending_bit (unsigned vector)
 static void
 send_pending_locked (VmmPciMsix *msix, unsigned vector)
 {
-    if ((msix->pending[vector / 64] & pending_bit (vector)) == 0 || !may_send_locked (msix, vector))
+    if ((msix->pending[vector / 64] & pending_bit (vector)) == 0 ||
+        !vmm_pci_msix_may_send_locked (msix, vector))
         return;
     msix->pending[vector / 64] &= ~pending_bit (vector);
     vmm_irq_send_msi (&msix->sink, msix->entries[vector].address, msix->entries[vector].data);
@@ -155,7 +143,7 @@ access_is_good (uint64_t offset, unsigned size, uint64_t end)
 }
 
 static uint32_t
-get_word (const Entry *entry, unsigned word)
+get_word (const VmmPciMsixEntry *entry, unsigned word)
 {
     if (word < 2)
         return (uint32_t)(entry->address >> (32 * word));
@@ -163,7 +151,7 @@ get_word (const Entry *entry, unsigned word)
 }
 
 static void
-put_word (Entry *entry, unsigned word, uint32_t value)
+put_word (VmmPciMsixEntry *entry, unsigned word, uint32_t value)
 {
     if (word < 2)
         entry->address = (entry->address & ~(UINT64_C (0xffffffff) << (32 * word))) | (uint64_t)value
@@ -171,7 +159,7 @@ put_word (Entry *entry, unsigned word, uint32_t value)
     else if (word == 2)
         entry->data = value;
     else
-        entry->control = value & ENTRY_MASKED;
+        entry->control = value & VMM_PCI_MSIX_ENTRY_MASKED;
 }
 
 /**
@@ -183,7 +171,7 @@ uint64_t
 vmm_pci_msix_table_read (VmmPciMsix *msix, uint64_t offset, unsigned size)
 {
     g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&msix->lock);
-    const Entry *entry;
+    const VmmPciMsixEntry *entry;
     unsigned word = (unsigned)(offset % VMM_PCI_MSIX_ENTRY_SIZE / 4);
 
     if (!access_is_good (offset, size, (uint64_t)msix->n_vectors * VMM_PCI_MSIX_ENTRY_SIZE))
@@ -210,6 +198,7 @@ vmm_pci_msix_table_write (VmmPciMsix *msix, uint64_t offset, unsigned size, uint
     if (size == 8)
         put_word (&msix->entries[vector], word + 1, (uint32_t)(value >> 32));
     send_pending_locked (msix, vector);
+    vmm_pci_msix_calls_follow_locked (msix, vector);
 }
 
 /**
@@ -240,6 +229,7 @@ update_control_locked (VmmPciMsix *msix)
     msix->bus_master = (command & VMM_PCI_COMMAND_BUS_MASTER) != 0;
     for (unsigned i = 0; i < msix->n_vectors; i++)
         send_pending_locked (msix, i);
+    vmm_pci_msix_calls_follow_locked (msix, VMM_PCI_MSIX_ALL);
 }
 
 /**
@@ -275,7 +265,8 @@ vmm_pci_msix_reset (VmmPciMsix *msix)
     msix->bus_master = false;
     memset (msix->pending, 0, sizeof msix->pending);
     for (unsigned i = 0; i < msix->n_vectors; i++)
-        msix->entries[i] = (Entry){.control = ENTRY_MASKED};
+        msix->entries[i] = (VmmPciMsixEntry){.control = VMM_PCI_MSIX_ENTRY_MASKED};
+    vmm_pci_msix_calls_follow_locked (msix, VMM_PCI_MSIX_ALL);
 }
 
 /**
@@ -312,12 +303,12 @@ vmm_pci_msix_load (VmmPciMsix *msix, VmmStateReader *reader)
         return false;
     memset (msix->pending, 0, sizeof msix->pending);
     for (unsigned i = 0; i < n; i++) {
-        Entry *entry = &msix->entries[i];
+        VmmPciMsixEntry *entry = &msix->entries[i];
         bool pending;
 
         if (!vmm_state_get_u64 (reader, &entry->address) || !vmm_state_get_u32 (reader, &entry->data) ||
             !vmm_state_get_u32 (reader, &entry->control) || !vmm_state_get_bool (reader, &pending) ||
-            (entry->control & ~ENTRY_MASKED) != 0)
+            (entry->control & ~VMM_PCI_MSIX_ENTRY_MASKED) != 0)
             return false;
         if (pending)
             msix->pending[i / 64] |= pending_bit (i);

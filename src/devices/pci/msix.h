@@ -42,6 +42,14 @@ void vmm_pci_msix_table_write (VmmPciMsix *msix, uint64_t offset, unsigned size,
 uint64_t vmm_pci_msix_pending_read (VmmPciMsix *msix, uint64_t offset, unsigned size);
 void vmm_pci_msix_config_written (VmmPciMsix *msix, unsigned offset, unsigned size);
 
+/* Eventfds that raise a vector without us; any thread. */
+typedef struct _VmmPciMsixCall VmmPciMsixCall;
+
+VmmPciMsixCall *vmm_pci_msix_call_new (VmmPciMsix *msix, const VmmMsiRoutes *routes, int fd, unsigned vector,
+                                       void (*direct) (void *user, bool direct), void *user);
+void vmm_pci_msix_call_set_vector (VmmPciMsixCall *call, unsigned vector);
+void vmm_pci_msix_call_free (VmmPciMsixCall *call);
+
 void vmm_pci_msix_reset (VmmPciMsix *msix);
 void vmm_pci_msix_save (VmmPciMsix *msix, VmmStateWriter *writer);
 bool vmm_pci_msix_load (VmmPciMsix *msix, VmmStateReader *reader);

@@ -17,6 +17,11 @@ typedef struct {
     bool enabled;              /* by the driver; the ring itself is enabled while the device is active */
     int doorbell;
     VmmLoopWatch *watch;
+    /* device-lend.c */
+    bool lent;
+    bool direct; /* atomic */
+    int call;    /* -1 until the first lending */
+    VmmLoopWatch *call_watch;
 } VmmVirtioQueue;
 
 struct _VmmVirtioDevice {
@@ -51,6 +56,11 @@ void vmm_virtio_device_do_activate (void *device);
 void vmm_virtio_device_do_reset (void *device);
 void vmm_virtio_device_do_enable_queue (void *queue);
 void vmm_virtio_device_do_reset_queue (void *queue);
+
+void vmm_virtio_device_watch_queue (VmmVirtioQueue *queue);
+
+/* device-lend.c */
+void vmm_virtio_device_end_lending (VmmVirtioDevice *device);
 
 /* device-status.c */
 bool vmm_virtio_device_features_are_good (VmmVirtioDevice *device);

@@ -108,6 +108,7 @@ vmm_virtio_device_new (const VmmVirtioEnv *env, const VmmVirtioModel *ops, void 
         queue->device = device;
         queue->index = device->n_queues;
         queue->layout.size = queue_size;
+        queue->call = -1;
         queue->ring = vmm_virtqueue_new (env->memory, queue->index, &events);
         queue->doorbell = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (queue->doorbell < 0) {
@@ -131,21 +132,30 @@ static void
 notify_all (VmmVirtioDevice *device)
 {
     for (unsigned i = 0; i < device->n_queues; i++) {
-        if (vmm_virtqueue_is_enabled (device->queues[i].ring))
+        if (vmm_virtqueue_is_enabled (device->queues[i].ring) && !device->queues[i].lent)
             device->ops->notify (device->model, i);
     }
+}
+
+/**
+ * vmm_virtio_device_watch_queue:
+ * @queue: one whose notifications are for the loop, unless somebody else has it
+ *
+ * Loop thread.
+ */
+void
+vmm_virtio_device_watch_queue (VmmVirtioQueue *queue)
+{
+    if (queue->enabled && queue->watch == NULL && !queue->lent)
+        queue->watch =
+            vmm_loop_watch (queue->device->loop, queue->doorbell, EPOLLIN | EPOLLET, on_doorbell, queue);
 }
 
 static void
 start_watching (VmmVirtioDevice *device)
 {
-    for (unsigned i = 0; i < device->n_queues; i++) {
-        VmmVirtioQueue *queue = &device->queues[i];
-
-        if (queue->enabled && queue->watch == NULL)
-            queue->watch =
-                vmm_loop_watch (device->loop, queue->doorbell, EPOLLIN | EPOLLET, on_doorbell, queue);
-    }
+    for (unsigned i = 0; i < device->n_queues; i++)
+        vmm_virtio_device_watch_queue (&device->queues[i]);
 }
 
 /* Brings the model to rest, or back to work, where that has changed. By vmm_loop_call(). */
@@ -197,12 +207,12 @@ vmm_virtio_device_do_reset (void *user)
 {
     VmmVirtioDevice *device = user;
 
-    stop_watching (device);
     if (device->active) {
         if (!device->resting)
             device->ops->quiesce (device->model);
         device->ops->reset (device->model);
     }
+    stop_watching (device);
     for (unsigned i = 0; i < device->n_queues; i++)
         vmm_virtqueue_disable (device->queues[i].ring);
 }
@@ -219,14 +229,14 @@ vmm_virtio_device_do_reset_queue (void *user)
     VmmVirtioQueue *queue = user;
     VmmVirtioDevice *device = queue->device;
 
-    vmm_loop_unwatch (queue->watch);
-    queue->watch = NULL;
     if (device->active && device->ops->queue_reset != NULL)
         device->ops->queue_reset (device->model, queue->index);
     else if (device->active && !device->resting) {
         device->ops->quiesce (device->model);
         device->ops->resume (device->model);
     }
+    vmm_loop_unwatch (queue->watch);
+    queue->watch = NULL;
     vmm_virtqueue_disable (queue->ring);
 }
 
@@ -242,7 +252,7 @@ vmm_virtio_device_do_enable_queue (void *user)
     VmmVirtioQueue *queue = user;
 
     start_watching (queue->device);
-    if (!queue->device->resting)
+    if (!queue->device->resting && !queue->lent)
         queue->device->ops->notify (queue->device->model, queue->index);
 }
 
@@ -260,6 +270,7 @@ vmm_virtio_device_free (VmmVirtioDevice *device)
     if (device->active)
         vmm_loop_call (device->loop, vmm_virtio_device_do_reset, device);
     device->ops->free (device->model);
+    vmm_virtio_device_end_lending (device);
     for (unsigned i = 0; i < device->n_queues; i++) {
         vmm_virtqueue_free (device->queues[i].ring);
         if (device->queues[i].doorbell >= 0)

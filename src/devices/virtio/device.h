@@ -123,6 +123,10 @@ void vmm_virtio_device_config_changed (VmmVirtioDevice *device);
 void vmm_virtio_device_warn (VmmVirtioDevice *device, const char *format, ...) G_GNUC_PRINTF (2, 3);
 VmmLoop *vmm_virtio_device_loop (VmmVirtioDevice *device);
 
+/* For models whose queues the host's kernel serves (vhost): see device-lend.c. */
+int vmm_virtio_device_lend_queue (VmmVirtioDevice *device, unsigned index);
+void vmm_virtio_device_take_queue_back (VmmVirtioDevice *device, unsigned index);
+
 /* For the machine; its thread. */
 void vmm_virtio_device_free (VmmVirtioDevice *device);
 const char *vmm_virtio_device_name (const VmmVirtioDevice *device);
@@ -137,12 +141,15 @@ bool vmm_virtio_device_load (VmmVirtioDevice *device, VmmStateReader *reader, ui
  * VmmVirtioInterrupts:
  * @queue: used buffers in queue @index; loop thread
  * @config: the configuration or the status changed; any thread
+ * @call: (nullable): each signal of @fd is an interrupt of queue @index from now on; -1: no more. The
+ * transport tells by vmm_virtio_device_call_is_direct() while it takes care of that by itself; loop thread
  *
  * How a transport raises interrupts.
  */
 typedef struct {
     void (*queue) (void *transport, unsigned index);
     void (*config) (void *transport);
+    void (*call) (void *transport, unsigned index, int fd);
 } VmmVirtioInterrupts;
 
 /* Which of a queue's three addresses (virtio 1.2 sections 4.1.4.3, 4.2.2). */
@@ -159,6 +166,7 @@ typedef enum {
 void vmm_virtio_device_set_transport (VmmVirtioDevice *device, const VmmVirtioInterrupts *interrupts,
                                       void *transport);
 void vmm_virtio_device_set_dma (VmmVirtioDevice *device, bool allowed);
+void vmm_virtio_device_call_is_direct (VmmVirtioDevice *device, unsigned index, bool direct);
 uint32_t vmm_virtio_device_offered (VmmVirtioDevice *device, uint32_t word);
 uint32_t vmm_virtio_device_accepted (VmmVirtioDevice *device, uint32_t word);
 void vmm_virtio_device_accept (VmmVirtioDevice *device, uint32_t word, uint32_t bits);

@@ -81,7 +81,7 @@ interrupt_config (void *transport)
     change_status (transport, INTERRUPT_CONFIG, 0);
 }
 
-static const VmmVirtioInterrupts interrupts = {interrupt_queue, interrupt_config};
+static const VmmVirtioInterrupts interrupts = {.queue = interrupt_queue, .config = interrupt_config};
 
 static uint32_t
 get (VmmVirtioMmio *mmio, const uint32_t *field)

@@ -197,8 +197,10 @@ write_queue (VmmVirtioPci *pci, unsigned offset, uint32_t value)
         vmm_virtio_device_set_queue_size (device, queue, (uint16_t)value);
         break;
     case COMMON_QUEUE_VECTOR:
-        if (queue < vmm_virtio_device_n_queues (device))
-            set_locked (pci, &pci->queue_vectors[queue], vmm_virtio_pci_check_vector (pci, value));
+        if (queue >= vmm_virtio_device_n_queues (device))
+            break;
+        set_locked (pci, &pci->queue_vectors[queue], vmm_virtio_pci_check_vector (pci, value));
+        vmm_virtio_pci_call_follow (pci, queue);
         break;
     case COMMON_QUEUE_ENABLE:
         /* The driver must not write anything else (section 4.1.4.3.2). */

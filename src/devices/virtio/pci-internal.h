@@ -9,6 +9,13 @@
 #define VMM_VIRTIO_PCI_NO_VECTOR 0xffffu
 #define VMM_VIRTIO_PCI_COMMON_SIZE 0x3cu
 
+/* A queue's call eventfd, while somebody else works the queue. */
+typedef struct {
+    VmmVirtioPci *pci;
+    unsigned index;
+    VmmPciMsixCall *msix; /* NULL: it has none, or the host connects none; with calls_lock */
+} VmmVirtioPciCall;
+
 struct _VmmVirtioPci {
     VmmVirtioDevice *device;
     VmmVirtioPciConfig config;
@@ -17,8 +24,10 @@ struct _VmmVirtioPci {
     bool mapped;     /* the BAR is on the bus */
     unsigned window; /* the capability that is one */
     GMutex command_lock;
-    bool bus_master; /* as the device was last told; with command_lock */
-    GMutex lock;     /* the rest */
+    bool bus_master;   /* as the device was last told; with command_lock */
+    GMutex calls_lock; /* taken before lock and that of MSI-X */
+    VmmVirtioPciCall *calls;
+    GMutex lock; /* the rest */
     uint32_t device_feature_select;
     uint32_t driver_feature_select;
     uint16_t queue_select;
@@ -42,5 +51,11 @@ uint8_t vmm_virtio_pci_read_isr (VmmVirtioPci *pci);
 void vmm_virtio_pci_load_isr (VmmVirtioPci *pci, uint8_t isr);
 void vmm_virtio_pci_update_line (VmmVirtioPci *pci);
 void vmm_virtio_pci_put_pin (VmmVirtioPci *pci);
+
+/* pci-call.c */
+void vmm_virtio_pci_call (void *transport, unsigned index, int fd);
+void vmm_virtio_pci_call_follow (VmmVirtioPci *pci, unsigned index);
+void vmm_virtio_pci_calls_new (VmmVirtioPci *pci);
+void vmm_virtio_pci_calls_free (VmmVirtioPci *pci);
 
 #endif

@@ -76,7 +76,8 @@ interrupt_config (void *transport)
  *
  * For the device core; what they get is a #VmmVirtioPci.
  */
-const VmmVirtioInterrupts vmm_virtio_pci_interrupts = {interrupt_queue, interrupt_config};
+const VmmVirtioInterrupts vmm_virtio_pci_interrupts = {interrupt_queue, interrupt_config,
+                                                       vmm_virtio_pci_call};
 
 /**
  * vmm_virtio_pci_read_isr:

@@ -272,6 +272,7 @@ vmm_virtio_pci_new (VmmVirtioDevice *device, const VmmVirtioPciConfig *config, G
     g_mutex_init (&pci->lock);
     pci->device = device;
     pci->config = *config;
+    vmm_virtio_pci_calls_new (pci);
     pci->queue_vectors = g_new (uint16_t, vmm_virtio_device_n_queues (device));
     pci->function = vmm_pci_function_new (vmm_virtio_device_name (device), &identity, &function_ops, pci);
     if (!vmm_pci_function_add_bar (pci->function, VMM_VIRTIO_PCI_BAR, VMM_PCI_BAR_MEMORY64,
@@ -297,6 +298,7 @@ vmm_virtio_pci_free (VmmVirtioPci *pci)
     vmm_virtio_device_set_transport (pci->device, NULL, NULL);
     vmm_pci_function_free (pci->function);
     vmm_pci_msix_free (pci->msix);
+    vmm_virtio_pci_calls_free (pci);
     g_mutex_clear (&pci->lock);
     g_mutex_clear (&pci->command_lock);
     g_free (pci->queue_vectors);

@@ -19,6 +19,7 @@
  * VmmVirtioPciConfig:
  * @mmio: where the BAR is put when the guest maps it
  * @msi: where messages go; copied
+ * @routes: how others than the device's loop send messages; copied; without an open function they do not
  * @pin: its interrupt pin, 1 (INTA#) to 4; 0: it has none
  * @irq: where the pin goes, level-triggered; copied
  * @doorbells: copied
@@ -28,6 +29,7 @@
 typedef struct {
     VmmBus *mmio;
     VmmMsiSink msi;
+    VmmMsiRoutes routes;
     unsigned pin;
     VmmIrqLine irq;
     VmmDoorbellHost doorbells;

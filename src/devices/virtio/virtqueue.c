@@ -407,6 +407,47 @@ vmm_virtqueue_arm (VmmVirtqueue *queue)
 }
 
 /**
+ * vmm_virtqueue_base:
+ *
+ * Nothing is out. For those who serve the ring instead of us.
+ *
+ * Returns: where the next chain will be, as VHOST_SET_VRING_BASE (linux/vhost.h) takes it: of a split ring
+ * the counter; of a packed one two slots with their wrap counters in bit 15, the next used one in the upper
+ * half
+ */
+uint32_t
+vmm_virtqueue_base (const VmmVirtqueue *queue)
+{
+    if (!queue->packed)
+        return queue->next_avail;
+    return (uint32_t)(queue->next_used | queue->used_wrap << 15) << 16 | vmm_virtqueue_position (queue);
+}
+
+/**
+ * vmm_virtqueue_set_base:
+ * @base: what VHOST_GET_VRING_BASE gave, after they have stopped
+ *
+ * Nothing is out: each chain before @base was used.
+ *
+ * Returns: false, with nothing changed, for what cannot be
+ */
+bool
+vmm_virtqueue_set_base (VmmVirtqueue *queue, uint32_t base)
+{
+    unsigned avail = base & 0x7fff, used = base >> 16 & 0x7fff;
+
+    if (queue->packed && (avail >= queue->size || used >= queue->size))
+        return false;
+    queue->next_avail = (uint16_t)(queue->packed ? avail : base);
+    queue->next_used = (uint16_t)(queue->packed ? used : base);
+    queue->avail_wrap = (base >> 15 & 1) != 0;
+    queue->used_wrap = (base >> 31 & 1) != 0;
+    queue->avail_seen = queue->next_avail;
+    queue->armed = false;
+    return true;
+}
+
+/**
  * vmm_virtqueue_save:
  *
  * While paused: nothing is out but what was unpopped, nothing waits for publish.

@@ -98,6 +98,8 @@ bool vmm_virtqueue_enable (VmmVirtqueue *queue, const VmmVirtqueueLayout *layout
 void vmm_virtqueue_disable (VmmVirtqueue *queue);
 bool vmm_virtqueue_is_enabled (const VmmVirtqueue *queue);
 bool vmm_virtqueue_is_broken (const VmmVirtqueue *queue);
+uint32_t vmm_virtqueue_base (const VmmVirtqueue *queue);
+bool vmm_virtqueue_set_base (VmmVirtqueue *queue, uint32_t base);
 void vmm_virtqueue_save (const VmmVirtqueue *queue, VmmStateWriter *writer);
 bool vmm_virtqueue_load (VmmVirtqueue *queue, VmmStateReader *reader);
 

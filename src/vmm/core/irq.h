@@ -54,4 +54,25 @@ vmm_irq_send_msi (const VmmMsiSink *sink, uint64_t address, uint32_t data)
         sink->send (sink->chip, address, data);
 }
 
+/**
+ * VmmMsiRoutes:
+ * @open: (nullable): a way for messages that somebody else raises, not connected yet; -1 when the host has
+ * none left
+ * @connect: each signal of the eventfd @fd sends this message from now on, and one that waits in it does so
+ * at once; the route is not connected before. False when the host cannot, and nothing has changed
+ * @disconnect: after the return signals stay in @fd
+ * @close: ends a route that is not connected
+ * @chip: borrowed; outlives every device
+ *
+ * Where the host's kernel turns eventfds into messages without us (KVM API section 4.75, KVM_IRQFD). Any
+ * thread.
+ */
+typedef struct {
+    int (*open) (void *chip);
+    bool (*connect) (void *chip, int route, int fd, uint64_t address, uint32_t data);
+    void (*disconnect) (void *chip, int route, int fd);
+    void (*close) (void *chip, int route);
+    void *chip;
+} VmmMsiRoutes;
+
 #endif

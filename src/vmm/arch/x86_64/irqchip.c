@@ -18,10 +18,9 @@
  */
 #include "vmm/arch/x86_64/irqchip.h"
 
-#include <errno.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
+#include "vmm/arch/x86_64/irq-routes.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/error.h"
 
@@ -30,32 +29,16 @@
 struct _VmmX86Irqchip {
     int vm_fd;
     VmmIoapic *ioapic; /* split only */
-    GMutex lock;       /* routes */
-    struct {
-        struct kvm_irq_routing header;
-        struct kvm_irq_routing_entry entries[VMM_X86_IOAPIC_PINS];
-    } routes;
+    VmmX86IrqRoutes *routes;
 };
-
-/*
- * Bits 14:8 of an extended destination lie in bits 11:5 of a message's address (KVM_FEATURE_MSI_EXT_DEST_ID);
- * KVM wants them in the upper half (KVM_CAP_X2APIC_API). Where no vCPU has such an id they are 0.
- */
-static uint64_t
-kvm_address (uint64_t address)
-{
-    const uint64_t extended = 0xfe0;
-
-    return (address & ~extended) | (address & extended) << 35;
-}
 
 static void
 send_msi (void *chip, uint64_t address, uint32_t data)
 {
     VmmX86Irqchip *irqchip = chip;
     struct kvm_msi msi = {
-        .address_lo = (uint32_t)kvm_address (address),
-        .address_hi = (uint32_t)(kvm_address (address) >> 32),
+        .address_lo = (uint32_t)vmm_x86_msi_address (address),
+        .address_hi = (uint32_t)(vmm_x86_msi_address (address) >> 32),
         .data = data,
     };
 
@@ -72,45 +55,15 @@ set_kernel_line (void *chip, unsigned gsi, bool level)
     ioctl (irqchip->vm_fd, KVM_IRQ_LINE, &line);
 }
 
-/* The table's index of @pin, or its end. */
-static unsigned
-find_route (const VmmX86Irqchip *irqchip, unsigned pin)
-{
-    unsigned i = 0;
-
-    while (i < irqchip->routes.header.nr && irqchip->routes.entries[i].gsi != pin)
-        i++;
-    return i;
-}
-
 static void
 on_routes_changed (void *user, unsigned pin, uint64_t address, uint32_t data, bool masked)
 {
     VmmX86Irqchip *irqchip = user;
-    g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&irqchip->lock);
-    struct kvm_irq_routing_entry entry = {
-        .gsi = pin,
-        .type = KVM_IRQ_ROUTING_MSI,
-        .u.msi = {.address_lo = (uint32_t)kvm_address (address),
-                  .address_hi = (uint32_t)(kvm_address (address) >> 32),
-                  .data = data},
-    };
-    bool wanted = !masked && (data & MSI_DATA_LEVEL) != 0;
-    unsigned i = find_route (irqchip, pin);
-    bool present = i < irqchip->routes.header.nr;
 
-    if (!wanted && !present)
-        return;
-    if (!wanted) {
-        irqchip->routes.header.nr--;
-        irqchip->routes.entries[i] = irqchip->routes.entries[irqchip->routes.header.nr];
-    } else {
-        if (present && memcmp (&irqchip->routes.entries[i], &entry, sizeof entry) == 0)
-            return;
-        irqchip->routes.entries[i] = entry;
-        irqchip->routes.header.nr += present ? 0 : 1;
-    }
-    ioctl (irqchip->vm_fd, KVM_SET_GSI_ROUTING, &irqchip->routes);
+    if (!masked && (data & MSI_DATA_LEVEL) != 0)
+        vmm_x86_irq_routes_set_pin (irqchip->routes, pin, address, data);
+    else
+        vmm_x86_irq_routes_drop_pin (irqchip->routes, pin);
 }
 
 static bool
@@ -149,7 +102,7 @@ vmm_x86_irqchip_new (VmmKvm *kvm, VmmIrqchip kind, GError **error)
     bool ok;
 
     irqchip->vm_fd = vmm_kvm_vm_fd (kvm);
-    g_mutex_init (&irqchip->lock);
+    irqchip->routes = vmm_x86_irq_routes_new (kvm, kind);
     ok =
         kind == VMM_IRQCHIP_KERNEL ? create_kernel (irqchip, kvm, error) : create_split (irqchip, kvm, error);
     return ok ? g_steal_pointer (&irqchip) : NULL;
@@ -165,7 +118,7 @@ vmm_x86_irqchip_free (VmmX86Irqchip *irqchip)
     if (irqchip == NULL)
         return;
     vmm_ioapic_free (irqchip->ioapic);
-    g_mutex_clear (&irqchip->lock);
+    vmm_x86_irq_routes_free (irqchip->routes);
     g_free (irqchip);
 }
 
@@ -203,4 +156,15 @@ VmmMsiSink
 vmm_x86_irqchip_msi (VmmX86Irqchip *irqchip)
 {
     return (VmmMsiSink){.send = send_msi, .chip = irqchip};
+}
+
+/**
+ * vmm_x86_irqchip_msi_routes:
+ *
+ * Returns: how others than we send such interrupts, valid as long as @irqchip
+ */
+VmmMsiRoutes
+vmm_x86_irqchip_msi_routes (VmmX86Irqchip *irqchip)
+{
+    return vmm_x86_irq_routes_msi (irqchip->routes);
 }

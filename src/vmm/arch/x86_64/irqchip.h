@@ -18,6 +18,7 @@ void vmm_x86_irqchip_free (VmmX86Irqchip *irqchip);
 VmmIrqLine vmm_x86_irqchip_line (VmmX86Irqchip *irqchip, unsigned gsi);
 VmmIoapic *vmm_x86_irqchip_ioapic (VmmX86Irqchip *irqchip);
 VmmMsiSink vmm_x86_irqchip_msi (VmmX86Irqchip *irqchip);
+VmmMsiRoutes vmm_x86_irqchip_msi_routes (VmmX86Irqchip *irqchip);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmmX86Irqchip, vmm_x86_irqchip_free)
 

@@ -70,6 +70,7 @@ add_pci (VmmArchVm *vm, VmmVirtioDevice *device, GError **error)
         .pin = vmm_x86_virtio_pci_pin (index),
         .mmio = vm->mmio,
         .msi = vmm_x86_irqchip_msi (vm->irqchip),
+        .routes = vmm_x86_irqchip_msi_routes (vm->irqchip),
         .doorbells = vmm_kvm_doorbells (vm->config.kvm),
     };
     VmmVirtioPci *pci;
