@@ -163,6 +163,15 @@ vmm_virtio_net_set_pairs (VmmVirtioNet *nic, unsigned n)
         nic->net->ops->set_pairs (nic->net, n);
     for (unsigned i = before; i < n && !nic->quiet; i++)
         vmm_virtio_net_refilled (&nic->rx[i]);
+    /* Of a pair that is not used the backend says no more when it has room: what waits for that is tried
+     * anew.
+     */
+    for (unsigned i = 0; i < nic->usable_pairs; i++) {
+        if (!nic->tx_full[i])
+            continue;
+        nic->tx_full[i] = false;
+        vmm_virtio_net_transmit (nic, i);
+    }
 }
 
 static bool
