@@ -162,7 +162,8 @@ fit_header (const VmmVirtioNet *nic, VmmNetHeader *header)
         {VMM_NET_GSO_UDP_L4, VMM_NET_F_GUEST_USO4 | VMM_NET_F_GUEST_USO6},
     };
     uint8_t type = header->gso_type & (uint8_t)~VMM_NET_GSO_ECN;
-    bool ok = type == VMM_NET_GSO_NONE;
+    bool ecn = (header->gso_type & VMM_NET_GSO_ECN) != 0;
+    bool ok = header->gso_type == VMM_NET_GSO_NONE;
 
     if ((nic->guest_offloads & VMM_NET_F_GUEST_CSUM) == 0) {
         ok = ok && (header->flags & VMM_NET_HDR_NEEDS_CSUM) == 0;
@@ -172,7 +173,7 @@ fit_header (const VmmVirtioNet *nic, VmmNetHeader *header)
     header->flags &= VMM_NET_HDR_NEEDS_CSUM | VMM_NET_HDR_DATA_VALID;
     for (size_t i = 0; i < G_N_ELEMENTS (types); i++)
         ok = ok || (type == types[i].type && (nic->guest_offloads & types[i].feature) != 0);
-    return ok;
+    return ok && (!ecn || (nic->guest_offloads & VMM_NET_F_GUEST_ECN) != 0);
 }
 
 /* A frame of @len bytes is in the chains: the driver gets those that it filled. */
