@@ -104,6 +104,10 @@ blk_notify (void *model, unsigned index)
     VmmVirtioBlk *blk = model;
     VmmVirtqueue *queue = vmm_virtio_device_queue (blk->device, index);
 
+    if (!blk->attached) {
+        vmm_virtqueue_fail (queue, "the host cannot serve it");
+        return;
+    }
     /* They come back when the loop goes to sleep. */
     vmm_virtqueue_set_kicks (queue, false);
     vmm_virtio_blk_start_all (blk, index);
