@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "devices/virtio/blk.h"
+#include "vmm/core/timer.h"
 #include "vmm/device-kind.h"
 #include "vmm/error.h"
 #include "vmm/options.h"
@@ -11,7 +12,19 @@ typedef struct {
     VmmBlockConfig block;
     char *serial; /* NULL: the device's name */
     uint64_t queues;
+    uint64_t iops; /* 0: any number */
+    uint64_t bps;  /* as above */
 } Description;
+
+/* What is behind a disk. The limits go on across the guest's reboots. */
+typedef struct {
+    VmmBlock *block;
+    VmmLimits limits;
+} Disk;
+
+#define IOPS_MAX UINT64_C (1000000000)
+/* A page in a second: with less, the guest only seems to hang. */
+#define BPS_MIN UINT64_C (4096)
 
 static void
 free_description (void *data)
@@ -21,6 +34,22 @@ free_description (void *data)
     g_free (description->block.path);
     g_free (description->serial);
     g_free (description);
+}
+
+static bool
+parse_limits (VmmOptions *options, Description *description, GError **error)
+{
+    uint64_t bps = 0;
+
+    if (!vmm_options_take_unsigned (options, "iops", 0, IOPS_MAX, &description->iops, error) ||
+        !vmm_options_take_size (options, "bps", &bps, error))
+        return false;
+    if (bps != 0 && (bps < BPS_MIN || bps > VMM_BUCKET_RATE_MAX))
+        return vmm_options_refuse (
+            options, error,
+            "bps=%" G_GUINT64_FORMAT ": give bytes per second from 4K to 16G, or 0 for no limit", bps);
+    description->bps = bps;
+    return true;
 }
 
 static bool
@@ -43,8 +72,10 @@ parse_words (VmmOptions *options, Description *description, GError **error)
         !vmm_options_take_flag (options, "discard", &block->discard, error) ||
         !vmm_options_take_unsigned (options, "queues", 1, VMM_VIRTIO_BLK_QUEUES_MAX, &description->queues,
                                     error) ||
-        !vmm_options_finish (options, "format=, cache=, serial=, queues=, readonly, ephemeral and discard",
-                             error))
+        !parse_limits (options, description, error) ||
+        !vmm_options_finish (
+            options, "format=, cache=, serial=, queues=, iops=, bps=, readonly, ephemeral and discard",
+            error))
         return false;
     if (description->serial != NULL && strlen (description->serial) > VMM_VIRTIO_BLK_SERIAL_MAX)
         return vmm_options_refuse (options, error, "a serial has at most %u bytes",
@@ -76,26 +107,38 @@ static void *
 open_backend (const void *data, const VmmDeviceHost *host, GError **error)
 {
     const Description *description = data;
+    VmmBlock *block = vmm_block_open (&description->block, error);
+    Disk *disk;
 
-    return vmm_block_open (&description->block, error);
+    if (block == NULL)
+        return NULL;
+    disk = g_new0 (Disk, 1);
+    disk->block = block;
+    vmm_limits_init (&disk->limits, description->iops, description->bps, vmm_now_ns ());
+    return disk;
 }
 
 static void
 close_backend (void *backend)
 {
-    vmm_block_free (backend);
+    Disk *disk = backend;
+
+    vmm_block_free (disk->block);
+    g_free (disk);
 }
 
 static VmmVirtioDevice *
 make (const void *data, void *backend, const VmmVirtioEnv *env, GError **error)
 {
     const Description *description = data;
+    Disk *disk = backend;
     VmmVirtioBlkConfig config = {
         .serial = description->serial != NULL ? description->serial : env->name,
         .n_queues = (unsigned)description->queues,
         .discard = description->block.discard,
+        .limits = &disk->limits,
     };
-    VmmVirtioDevice *device = vmm_virtio_blk_new (env, backend, &config);
+    VmmVirtioDevice *device = vmm_virtio_blk_new (env, disk->block, &config);
 
     if (device == NULL)
         g_set_error (error, VMM_ERROR, VMM_ERROR_HOST,

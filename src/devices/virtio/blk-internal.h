@@ -50,6 +50,12 @@ struct _VmmVirtioBlk {
     GPtrArray *requests; /* of VmmVirtioBlkRequest: all that there are */
     uint32_t pushed;     /* queues with something to be published */
     bool follows;        /* a flush after a write was submitted, and not kicked yet */
+    /* blk-limits.c: */
+    VmmLimits *limits;                                    /* NULL: there are none */
+    VmmLoopTimer *timer;                                  /* while attached, with limits */
+    int64_t wake_ns;                                      /* when the timer rings; 0: it is off */
+    unsigned turn;                                        /* the queue that goes first when it does */
+    VmmVirtioBlkRequest *held[VMM_VIRTIO_BLK_QUEUES_MAX]; /* of each queue: the one that waits */
 };
 
 /* blk-request.c; the loop's thread */
@@ -57,5 +63,12 @@ void vmm_virtio_blk_start_all (VmmVirtioBlk *blk, unsigned index);
 void vmm_virtio_blk_kick (VmmVirtioBlk *blk);
 void vmm_virtio_blk_publish (VmmVirtioBlk *blk);
 void vmm_virtio_blk_free_request (gpointer request);
+void vmm_virtio_blk_pass (VmmVirtioBlkRequest *request);
+
+/* blk-limits.c; the loop's thread */
+void vmm_virtio_blk_limits_attach (VmmVirtioBlk *blk);
+void vmm_virtio_blk_limits_detach (VmmVirtioBlk *blk);
+bool vmm_virtio_blk_limits_hold (VmmVirtioBlkRequest *request);
+void vmm_virtio_blk_limits_unpop (VmmVirtioBlk *blk);
 
 #endif

@@ -164,6 +164,21 @@ set_range (VmmVirtioBlkRequest *request, uint64_t sector, uint64_t len)
     return true;
 }
 
+/**
+ * vmm_virtio_blk_pass:
+ * @request: ready for the backend
+ *
+ * Hands it over, or holds it until the limits let it pass.
+ */
+void
+vmm_virtio_blk_pass (VmmVirtioBlkRequest *request)
+{
+    VmmVirtioBlk *blk = request->blk;
+
+    if (blk->limits == NULL || !vmm_virtio_blk_limits_hold (request))
+        blk->block->ops->submit (blk->block, &request->block);
+}
+
 static void
 submit (VmmVirtioBlkRequest *request, VmmBlockOp op, unsigned n_iov)
 {
@@ -172,7 +187,7 @@ submit (VmmVirtioBlkRequest *request, VmmBlockOp op, unsigned n_iov)
     request->block.n_iov = n_iov;
     request->block.done = on_done;
     request->block.user = request;
-    request->blk->block->ops->submit (request->blk->block, &request->block);
+    vmm_virtio_blk_pass (request);
 }
 
 static void
@@ -275,14 +290,14 @@ start (VmmVirtioBlkRequest *request)
 /**
  * vmm_virtio_blk_start_all:
  *
- * Starts what the driver has put into queue @index; the kick is the caller's.
+ * Starts what the driver has put into queue @index, up to one that the limits hold; the kick is the caller's.
  */
 void
 vmm_virtio_blk_start_all (VmmVirtioBlk *blk, unsigned index)
 {
     VmmVirtqueue *queue = vmm_virtio_device_queue (blk->device, index);
 
-    for (;;) {
+    while (blk->held[index] == NULL) {
         VmmVirtioBlkRequest *request = take_request (blk);
 
         if (!vmm_virtqueue_pop (queue, &request->chain)) {

@@ -128,7 +128,7 @@ poll (void *user)
         any = true;
     }
     for (unsigned i = 0; i < blk->n_queues; i++) {
-        if (vmm_virtqueue_is_empty (vmm_virtio_device_queue (blk->device, i)))
+        if (blk->held[i] != NULL || vmm_virtqueue_is_empty (vmm_virtio_device_queue (blk->device, i)))
             continue;
         blk_notify (blk, i);
         any = true;
@@ -143,7 +143,8 @@ may_sleep (void *user)
     bool ok = true;
 
     for (unsigned i = 0; i < blk->n_queues && !blk->quiet; i++) {
-        if (vmm_virtqueue_arm (vmm_virtio_device_queue (blk->device, i)))
+        /* Behind one that is held nobody looks before the timer. */
+        if (blk->held[i] != NULL || vmm_virtqueue_arm (vmm_virtio_device_queue (blk->device, i)))
             continue;
         blk_notify (blk, i);
         ok = false;
@@ -167,8 +168,10 @@ blk_activate (void *model)
     blk->block->settled = on_settled;
     blk->block->settled_user = blk;
     blk->quiet = false;
-    if (blk->attached)
-        vmm_loop_set_poller (vmm_virtio_device_loop (blk->device), &poller, blk);
+    if (!blk->attached)
+        return;
+    vmm_virtio_blk_limits_attach (blk);
+    vmm_loop_set_poller (vmm_virtio_device_loop (blk->device), &poller, blk);
 }
 
 static void
@@ -179,6 +182,7 @@ blk_quiesce (void *model)
     blk->quiet = true;
     if (!blk->attached)
         return;
+    vmm_virtio_blk_limits_unpop (blk);
     do {
         vmm_virtio_blk_kick (blk);
         blk->block->ops->drain (blk->block);
@@ -199,6 +203,7 @@ blk_reset (void *model)
 
     if (blk->attached) {
         vmm_loop_set_poller (vmm_virtio_device_loop (blk->device), NULL, NULL);
+        vmm_virtio_blk_limits_detach (blk);
         blk->block->ops->detach (blk->block);
     }
     blk->attached = false;
@@ -274,6 +279,7 @@ vmm_virtio_blk_new (const VmmVirtioEnv *env, VmmBlock *block, const VmmVirtioBlk
     blk->block = block;
     blk->n_queues = config->n_queues;
     blk->discard = config->discard && !block->limits.read_only;
+    blk->limits = config->limits != NULL && vmm_limits_are_set (config->limits) ? config->limits : NULL;
     blk->writeback = true;
     blk->capacity = block->limits.size / VMM_BLOCK_SECTOR;
     blk->requests = g_ptr_array_new_with_free_func (vmm_virtio_blk_free_request);
