@@ -8,10 +8,13 @@
 #include "devices/block/raw.h"
 
 #define VMM_RAW_RING_ENTRIES 256u
+/* What is copied or zeroed at once; and the most that the host's disk may want as alignment. */
+#define VMM_RAW_PIECE (64u << 10)
 
 typedef struct _VmmRaw VmmRaw;
 
-/* How requests are worked on: VmmBlockOps for the moving parts. */
+/* How requests are worked on: VmmBlockOps for the moving parts. The pool of raw-threads.c is there for all.
+ */
 typedef struct {
     bool (*attach) (VmmRaw *raw);
     void (*submit) (VmmRaw *raw, VmmBlockRequest *request);
@@ -28,18 +31,25 @@ struct _VmmRaw {
     bool writethrough; /* each write lasts when it is done */
     bool discards;
     bool threads_only;
-    unsigned alignment; /* of addresses and lengths, with O_DIRECT */
-    VmmLoop *loop;      /* NULL: detached */
+    unsigned memory_alignment; /* with O_DIRECT: of addresses */
+    unsigned offset_alignment; /* with O_DIRECT: of places in the file, and of lengths */
+    VmmLoop *loop;             /* NULL: detached */
     const VmmRawEngine *engine;
-    unsigned in_flight;
+    unsigned busy;               /* at work: neither at the gate nor done */
+    bool alone;                  /* the one that is at work wants no other beside it */
+    VmmBlockRequest *gate_first; /* one that is to be alone, and those that came after it */
+    VmmBlockRequest *gate_last;
     /* raw-uring.c: */
     struct io_uring ring;
     VmmLoopWatch *watch;
+    unsigned in_flight;             /* in the ring */
     VmmBlockRequest *waiting_first; /* for room in the ring */
     VmmBlockRequest *waiting_last;
     /* raw-threads.c: */
-    GThreadPool *pool;
-    GMutex lock;
+    GThreadPool *pool; /* NULL: not needed yet */
+    int done_fd;
+    VmmLoopWatch *done_watch;
+    GMutex lock; /* of what follows */
     GCond changed;
     VmmBlockRequest *done_first; /* to be given back */
     VmmBlockRequest *done_last;
@@ -48,9 +58,18 @@ struct _VmmRaw {
 extern const VmmRawEngine vmm_raw_uring;
 extern const VmmRawEngine vmm_raw_threads;
 
+/* raw-threads.c */
+bool vmm_raw_pool_open (VmmRaw *raw);
+void vmm_raw_pool_close (VmmRaw *raw);
+void vmm_raw_pool_push (VmmRaw *raw, VmmBlockRequest *request, uint64_t done);
+void vmm_raw_pool_wait (VmmRaw *raw);
+
 /* raw.c */
-int vmm_raw_do (VmmRaw *raw, const VmmBlockRequest *request, uint64_t done);
+void vmm_raw_finish (VmmRaw *raw, VmmBlockRequest *request, int error);
 int vmm_raw_fallocate_mode (const VmmRaw *raw, const VmmBlockRequest *request);
 bool vmm_raw_needs_copy (const VmmRaw *raw, const VmmBlockRequest *request);
+
+/* raw-calls.c */
+int vmm_raw_do (VmmRaw *raw, const VmmBlockRequest *request, uint64_t done);
 
 #endif

@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Raw images where the kernel refuses io_uring: a few threads do plain system calls. */
+/*
+ * A few threads that do plain system calls: all of them where the kernel refuses io_uring, and otherwise what
+ * the ring cannot do. Threads are made when there is something for them.
+ */
 #include "devices/block/raw-internal.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define THREADS 8
 
+/* A thread of the pool. */
 static void
 work (gpointer data, gpointer user)
 {
     VmmBlockRequest *request = data;
     VmmRaw *raw = user;
+    int error = vmm_raw_do (raw, request, request->private.number[1]);
 
-    request->private.number[0] = (uint64_t)vmm_raw_do (raw, request, 0);
+    request->private.number[0] = (uint64_t)error;
     request->private.next = NULL;
     g_mutex_lock (&raw->lock);
     if (raw->done_last != NULL)
@@ -19,6 +27,7 @@ work (gpointer data, gpointer user)
         raw->done_first = request;
     raw->done_last = request;
     g_cond_signal (&raw->changed);
+    eventfd_write (raw->done_fd, 1);
     g_mutex_unlock (&raw->lock);
 }
 
@@ -37,44 +46,100 @@ give_back (VmmRaw *raw)
     while (request != NULL) {
         VmmBlockRequest *next = request->private.next;
 
-        raw->in_flight--;
-        request->done (request, (int)request->private.number[0]);
+        vmm_raw_finish (raw, request, (int)request->private.number[0]);
         request = next;
     }
     return true;
 }
 
 static void
-on_done (void *user)
+on_done (void *user, uint32_t events)
 {
     VmmRaw *raw = user;
+    eventfd_t count;
 
-    if (give_back (raw))
-        vmm_block_settle (&raw->base);
+    eventfd_read (raw->done_fd, &count);
+    if (!give_back (raw))
+        return;
+    /* Those that waited at the gate. */
+    raw->engine->kick (raw);
+    vmm_block_settle (&raw->base);
 }
 
-static void
-work_and_tell (gpointer data, gpointer user)
+/**
+ * vmm_raw_pool_open:
+ *
+ * The loop's thread: what attaching needs. No thread begins yet.
+ *
+ * Returns: false when the host has no descriptors left
+ */
+bool
+vmm_raw_pool_open (VmmRaw *raw)
 {
-    VmmRaw *raw = user;
-    VmmLoop *loop = raw->loop;
+    raw->done_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (raw->done_fd < 0)
+        return false;
+    raw->done_watch = vmm_loop_watch (raw->loop, raw->done_fd, EPOLLIN, on_done, raw);
+    return true;
+}
 
-    work (data, user);
-    vmm_loop_post (loop, on_done, raw);
+/**
+ * vmm_raw_pool_close:
+ *
+ * The loop's thread, when nothing is at work: ends the threads.
+ */
+void
+vmm_raw_pool_close (VmmRaw *raw)
+{
+    if (raw->pool != NULL)
+        g_thread_pool_free (g_steal_pointer (&raw->pool), FALSE, TRUE);
+    g_clear_pointer (&raw->done_watch, vmm_loop_unwatch);
+    if (raw->done_fd >= 0)
+        close (raw->done_fd);
+    raw->done_fd = -1;
+}
+
+/**
+ * vmm_raw_pool_push:
+ * @request: one that is at work
+ * @done: of a read or write: how much of it is done already
+ *
+ * The loop's thread: has a thread do it.
+ */
+void
+vmm_raw_pool_push (VmmRaw *raw, VmmBlockRequest *request, uint64_t done)
+{
+    request->private.number[1] = done;
+    if (raw->pool == NULL)
+        raw->pool = g_thread_pool_new (work, raw, THREADS, FALSE, NULL);
+    g_thread_pool_push (raw->pool, request, NULL);
+}
+
+/**
+ * vmm_raw_pool_wait:
+ *
+ * The loop's thread: waits until at least one is done of those that were pushed, and gives back all that are.
+ */
+void
+vmm_raw_pool_wait (VmmRaw *raw)
+{
+    g_mutex_lock (&raw->lock);
+    while (raw->done_first == NULL)
+        g_cond_wait (&raw->changed, &raw->lock);
+    g_mutex_unlock (&raw->lock);
+    give_back (raw);
 }
 
 static bool
 attach (VmmRaw *raw)
 {
-    raw->pool = g_thread_pool_new (work_and_tell, raw, THREADS, FALSE, NULL);
-    return raw->pool != NULL;
+    return true;
 }
 
 static void
 submit (VmmRaw *raw, VmmBlockRequest *request)
 {
-    raw->in_flight++;
-    g_thread_pool_push (raw->pool, request, NULL);
+    vmm_raw_pool_push (raw, request, 0);
 }
 
 static void
@@ -85,20 +150,13 @@ kick (VmmRaw *raw)
 static void
 drain (VmmRaw *raw)
 {
-    while (raw->in_flight > 0) {
-        g_mutex_lock (&raw->lock);
-        while (raw->done_first == NULL)
-            g_cond_wait (&raw->changed, &raw->lock);
-        g_mutex_unlock (&raw->lock);
-        give_back (raw);
-    }
+    while (raw->busy > 0)
+        vmm_raw_pool_wait (raw);
 }
 
 static void
 detach (VmmRaw *raw)
 {
-    /* Waits for the threads, whose last act is to post. That finds nothing to do any more. */
-    g_thread_pool_free (g_steal_pointer (&raw->pool), FALSE, TRUE);
 }
 
 /**

@@ -2,7 +2,8 @@
 /*
  * Raw images on io_uring: one ring for each disk, used by its loop's thread alone. Submissions are collected
  * until the kick, which is one system call for all of them; what the page cache had is then done already and
- * given back at once. For the rest the ring's descriptor wakes the loop.
+ * given back at once. For the rest the ring's descriptor wakes the loop. What the ring cannot do, or left
+ * undone, goes to the pool of threads: the loop's own thread waits for no disk.
  *
  * The file is not registered with the ring: the kernel lets go of a ring some time after its process has
  * ended, and a file that the ring holds would stay locked for as long.
@@ -45,23 +46,27 @@ prepare (VmmRaw *raw, struct io_uring_sqe *sqe, VmmBlockRequest *request)
     io_uring_sqe_set_data (sqe, request);
 }
 
-/* Finishes what the ring left undone; 0 or an errno. */
-static int
-finish (VmmRaw *raw, const VmmBlockRequest *request, int result)
+/* Whether the ring left something undone, and then how much of a read or write it did. */
+static bool
+is_undone (const VmmRaw *raw, const VmmBlockRequest *request, int result, uint64_t *ret_done)
 {
-    bool moves = request->op == VMM_BLOCK_READ || request->op == VMM_BLOCK_WRITE;
-
-    if (moves && result >= 0)
-        return (uint64_t)result == request->len ? 0 : vmm_raw_do (raw, request, (uint64_t)result);
+    *ret_done = 0;
     if (result == -EINTR || result == -EAGAIN)
-        return vmm_raw_do (raw, request, 0);
-    if (request->op == VMM_BLOCK_FLUSH || moves)
-        return MAX (-result, 0);
-    /* A file system that does not know it, or a write that is to last at once. */
-    if (result < 0 || raw->writethrough)
-        return result == 0 || result == -EOPNOTSUPP || result == -ENODEV ? vmm_raw_do (raw, request, 0)
-                                                                         : -result;
-    return 0;
+        return true;
+    switch (request->op) {
+    case VMM_BLOCK_READ:
+    case VMM_BLOCK_WRITE:
+        *ret_done = (uint64_t)MAX (result, 0);
+        return result >= 0 && *ret_done < request->len;
+    case VMM_BLOCK_FLUSH:
+        return false;
+    case VMM_BLOCK_DISCARD:
+    case VMM_BLOCK_WRITE_ZEROES:
+        /* It is to last at once, or nobody there knows it in this way. */
+        return (result == 0 && raw->writethrough) || result == -EOPNOTSUPP || result == -ENODEV ||
+               result == -EINVAL;
+    }
+    return false;
 }
 
 static bool
@@ -73,11 +78,15 @@ reap (VmmRaw *raw)
     while (io_uring_peek_cqe (&raw->ring, &cqe) == 0) {
         VmmBlockRequest *request = io_uring_cqe_get_data (cqe);
         int result = cqe->res;
+        uint64_t done;
 
         io_uring_cqe_seen (&raw->ring, cqe);
         raw->in_flight--;
         any = true;
-        request->done (request, finish (raw, request, result));
+        if (is_undone (raw, request, result, &done))
+            vmm_raw_pool_push (raw, request, done);
+        else
+            vmm_raw_finish (raw, request, MAX (-result, 0));
     }
     return any;
 }
@@ -124,12 +133,15 @@ static bool
 turn (VmmRaw *raw)
 {
     bool any = false;
+    bool now;
 
     do {
         put_waiting (raw);
         submit_all (raw);
-        any = reap (raw) || any;
-    } while (raw->waiting_first != NULL && raw->in_flight < VMM_RAW_RING_ENTRIES);
+        now = reap (raw);
+        any = any || now;
+    } while ((now && io_uring_sq_ready (&raw->ring) > 0) ||
+             (raw->waiting_first != NULL && raw->in_flight < VMM_RAW_RING_ENTRIES));
     return any;
 }
 
@@ -158,7 +170,7 @@ static void
 submit (VmmRaw *raw, VmmBlockRequest *request)
 {
     if (vmm_raw_needs_copy (raw, request)) {
-        request->done (request, vmm_raw_do (raw, request, 0));
+        vmm_raw_pool_push (raw, request, 0);
         return;
     }
     if (raw->waiting_first == NULL && put (raw, request))
@@ -187,8 +199,11 @@ static void
 drain (VmmRaw *raw)
 {
     turn (raw);
-    while (raw->in_flight > 0) {
-        io_uring_submit_and_wait (&raw->ring, 1);
+    while (raw->busy > 0) {
+        if (raw->in_flight > 0)
+            io_uring_submit_and_wait (&raw->ring, 1);
+        else
+            vmm_raw_pool_wait (raw);
         turn (raw);
     }
 }

@@ -3,10 +3,11 @@
  * Theory of operation
  *
  * A raw image: byte N of the disk is byte N of a file or a block device. Requests go through one io_uring of
- * the disk's loop (raw-uring.c), or where the kernel refuses that through a few threads (raw-threads.c). What
- * neither does well, and what comes seldom, is done here with plain system calls: the rest of a short read or
- * write, zeroes where the file system knows no fallocate(), and a direct write from memory that the host's
- * disk cannot take as it is.
+ * the disk's loop (raw-uring.c), or where the kernel refuses that through a few threads (raw-threads.c),
+ * which do plain system calls (raw-calls.c). The loop's own thread does none that takes its time.
+ *
+ * With direct access, a write that begins or ends inside a block of the host's disk must be alone: it waits
+ * at a gate until nothing is at work, and what comes meanwhile waits behind it, in order.
  */
 #include "devices/block/raw-internal.h"
 
@@ -19,178 +20,6 @@
 #include <unistd.h>
 
 #include "vmm/error.h"
-
-#define PIECE (64u << 10)
-#define DIRECT_ALIGNMENT 4096u
-
-/* The buffers of a request from its byte @done on, at most @max_iov of them. */
-static int
-rest_of (const VmmBlockRequest *request, uint64_t done, struct iovec *iov, int max_iov)
-{
-    int n = 0;
-
-    for (unsigned i = 0; i < request->n_iov && n < max_iov; i++) {
-        struct iovec part = request->iov[i];
-
-        if (done >= part.iov_len) {
-            done -= part.iov_len;
-            continue;
-        }
-        iov[n++] = (struct iovec){(uint8_t *)part.iov_base + done, part.iov_len - done};
-        done = 0;
-    }
-    return n;
-}
-
-/* 0, an errno, or -1 at the end of the file. */
-static int
-move_some (VmmRaw *raw, const VmmBlockRequest *request, uint64_t *done)
-{
-    struct iovec iov[16];
-    int n_iov = rest_of (request, *done, iov, (int)G_N_ELEMENTS (iov));
-    off_t at = (off_t)(request->offset + *done);
-    ssize_t n;
-
-    do {
-        n = request->op == VMM_BLOCK_READ
-                ? preadv (raw->fd, iov, n_iov, at)
-                : pwritev2 (raw->fd, iov, n_iov, at, raw->writethrough ? RWF_DSYNC : 0);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno;
-    *done += (uint64_t)n;
-    if (n > 0)
-        return 0;
-    return request->op == VMM_BLOCK_READ ? -1 : ENOSPC;
-}
-
-/* A piece of at most @len bytes between an aligned buffer and the request's. */
-static void
-copy_piece (const VmmBlockRequest *request, uint64_t done, uint8_t *piece, size_t len, bool to_request)
-{
-    while (len > 0) {
-        struct iovec part;
-        size_t run;
-
-        if (rest_of (request, done, &part, 1) == 0)
-            return;
-        run = MIN (len, part.iov_len);
-        memcpy (to_request ? part.iov_base : piece, to_request ? piece : part.iov_base, run);
-        piece += run;
-        done += run;
-        len -= run;
-    }
-}
-
-static int
-move_by_copy (VmmRaw *raw, const VmmBlockRequest *request)
-{
-    void *piece;
-    int error = 0;
-
-    if (posix_memalign (&piece, DIRECT_ALIGNMENT, PIECE) != 0)
-        return ENOMEM;
-    for (uint64_t done = 0; done < request->len && error == 0; done += PIECE) {
-        size_t len = (size_t)MIN (PIECE, request->len - done);
-        struct iovec iov = {piece, len};
-        VmmBlockRequest part = {
-            .op = request->op, .offset = request->offset + done, .len = len, .iov = &iov, .n_iov = 1};
-
-        if (request->op == VMM_BLOCK_WRITE)
-            copy_piece (request, done, piece, len, false);
-        error = vmm_raw_do (raw, &part, 0);
-        if (request->op == VMM_BLOCK_READ && error == 0)
-            copy_piece (request, done, piece, len, true);
-    }
-    free (piece);
-    return error;
-}
-
-static int
-move (VmmRaw *raw, const VmmBlockRequest *request, uint64_t done)
-{
-    int error = 0;
-
-    if (done == 0 && vmm_raw_needs_copy (raw, request))
-        return move_by_copy (raw, request);
-    while (done < request->len && error == 0)
-        error = move_some (raw, request, &done);
-    /* Beyond the end of a file that was cut off there are zeroes. */
-    while (error < 0 && done < request->len) {
-        struct iovec part;
-
-        if (rest_of (request, done, &part, 1) == 0)
-            break;
-        memset (part.iov_base, 0, part.iov_len);
-        done += part.iov_len;
-    }
-    return MAX (error, 0);
-}
-
-static int
-write_zeroes (VmmRaw *raw, const VmmBlockRequest *request)
-{
-    void *zeroes;
-    int error = 0;
-
-    if (posix_memalign (&zeroes, DIRECT_ALIGNMENT, PIECE) != 0)
-        return ENOMEM;
-    memset (zeroes, 0, PIECE);
-    for (uint64_t done = 0; done < request->len && error == 0; done += PIECE) {
-        struct iovec iov = {zeroes, (size_t)MIN (PIECE, request->len - done)};
-        VmmBlockRequest part = {.op = VMM_BLOCK_WRITE,
-                                .offset = request->offset + done,
-                                .len = iov.iov_len,
-                                .iov = &iov,
-                                .n_iov = 1};
-
-        error = vmm_raw_do (raw, &part, 0);
-    }
-    free (zeroes);
-    return error;
-}
-
-static int
-allocate (VmmRaw *raw, const VmmBlockRequest *request)
-{
-    int mode = vmm_raw_fallocate_mode (raw, request);
-    int error = 0;
-
-    if (mode < 0)
-        return 0;
-    if (fallocate (raw->fd, mode, (off_t)request->offset, (off_t)request->len) < 0)
-        error = errno;
-    if (error != EOPNOTSUPP && error != ENODEV)
-        return error;
-    return request->op == VMM_BLOCK_DISCARD ? 0 : write_zeroes (raw, request);
-}
-
-/**
- * vmm_raw_do:
- * @done: of a read or write: how much of it is done already
- *
- * Does a request with plain system calls, on any thread.
- *
- * Returns: 0 or an errno
- */
-int
-vmm_raw_do (VmmRaw *raw, const VmmBlockRequest *request, uint64_t done)
-{
-    int error;
-
-    switch (request->op) {
-    case VMM_BLOCK_READ:
-    case VMM_BLOCK_WRITE:
-        return move (raw, request, done);
-    case VMM_BLOCK_FLUSH:
-        return fdatasync (raw->fd) == 0 ? 0 : errno;
-    case VMM_BLOCK_DISCARD:
-    case VMM_BLOCK_WRITE_ZEROES:
-        error = allocate (raw, request);
-        return error == 0 && raw->writethrough && fdatasync (raw->fd) < 0 ? errno : error;
-    }
-    return EINVAL;
-}
 
 /**
  * vmm_raw_fallocate_mode:
@@ -214,13 +43,75 @@ vmm_raw_fallocate_mode (const VmmRaw *raw, const VmmBlockRequest *request)
 bool
 vmm_raw_needs_copy (const VmmRaw *raw, const VmmBlockRequest *request)
 {
-    uintptr_t bits = 0;
+    uintptr_t addresses = 0;
+    uint64_t lengths = request->offset;
 
     if (!raw->direct)
         return false;
-    for (unsigned i = 0; i < request->n_iov; i++)
-        bits |= (uintptr_t)request->iov[i].iov_base | request->iov[i].iov_len;
-    return (bits & (raw->alignment - 1)) != 0;
+    for (unsigned i = 0; i < request->n_iov; i++) {
+        addresses |= (uintptr_t)request->iov[i].iov_base;
+        lengths |= request->iov[i].iov_len;
+    }
+    return (addresses & (raw->memory_alignment - 1)) != 0 || (lengths & (raw->offset_alignment - 1)) != 0;
+}
+
+/* Whether it changes a part of a block that is written as a whole. */
+static bool
+wants_to_be_alone (const VmmRaw *raw, const VmmBlockRequest *request)
+{
+    return raw->direct && ((request->offset | request->len) & (raw->offset_alignment - 1)) != 0 &&
+           (request->op == VMM_BLOCK_WRITE || request->op == VMM_BLOCK_WRITE_ZEROES);
+}
+
+static bool
+may_begin (const VmmRaw *raw, const VmmBlockRequest *request)
+{
+    return !raw->alone && (raw->busy == 0 || !wants_to_be_alone (raw, request));
+}
+
+static void
+begin (VmmRaw *raw, VmmBlockRequest *request)
+{
+    raw->busy++;
+    raw->alone = wants_to_be_alone (raw, request);
+    if (raw->alone)
+        vmm_raw_pool_push (raw, request, 0);
+    else
+        raw->engine->submit (raw, request);
+}
+
+static void
+wait_at_gate (VmmRaw *raw, VmmBlockRequest *request)
+{
+    request->private.next = NULL;
+    if (raw->gate_last != NULL)
+        raw->gate_last->private.next = request;
+    else
+        raw->gate_first = request;
+    raw->gate_last = request;
+}
+
+/**
+ * vmm_raw_finish:
+ * @request: one that was at work
+ * @error: 0 or an errno
+ *
+ * The loop's thread: gives it back. What waited for it begins; the kick is the caller's.
+ */
+void
+vmm_raw_finish (VmmRaw *raw, VmmBlockRequest *request, int error)
+{
+    raw->busy--;
+    raw->alone = false;
+    request->done (request, error);
+    while (raw->gate_first != NULL && may_begin (raw, raw->gate_first)) {
+        VmmBlockRequest *first = raw->gate_first;
+
+        raw->gate_first = first->private.next;
+        if (raw->gate_first == NULL)
+            raw->gate_last = NULL;
+        begin (raw, first);
+    }
 }
 
 static bool
@@ -229,15 +120,16 @@ attach (VmmBlock *block, VmmLoop *loop, GError **error)
     VmmRaw *raw = (VmmRaw *)block;
 
     raw->loop = loop;
+    if (!vmm_raw_pool_open (raw)) {
+        raw->loop = NULL;
+        g_set_error (error, VMM_ERROR, VMM_ERROR_HOST,
+                     "there are no file descriptors left: raise the limit (ulimit -n)");
+        return false;
+    }
     raw->engine = &vmm_raw_uring;
-    if (!raw->threads_only && raw->engine->attach (raw))
-        return true;
-    raw->engine = &vmm_raw_threads;
-    if (raw->engine->attach (raw))
-        return true;
-    raw->loop = NULL;
-    g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "disk: the host gives no thread for its input and output");
-    return false;
+    if (raw->threads_only || !raw->engine->attach (raw))
+        raw->engine = &vmm_raw_threads;
+    return true;
 }
 
 static bool
@@ -259,8 +151,10 @@ submit (VmmBlock *block, VmmBlockRequest *request)
         request->done (request, writes ? EROFS : 0);
     else if (request->op == VMM_BLOCK_DISCARD && vmm_raw_fallocate_mode (raw, request) < 0)
         request->done (request, 0);
+    else if (raw->gate_first == NULL && may_begin (raw, request))
+        begin (raw, request);
     else
-        raw->engine->submit (raw, request);
+        wait_at_gate (raw, request);
 }
 
 static void
@@ -295,6 +189,7 @@ detach (VmmBlock *block)
     if (raw->loop == NULL)
         return;
     raw->engine->detach (raw);
+    vmm_raw_pool_close (raw);
     raw->loop = NULL;
 }
 
@@ -367,6 +262,31 @@ find_block_size (int fd)
 }
 
 static bool
+is_alignment (uint32_t bytes)
+{
+    return bytes > 0 && bytes <= VMM_RAW_PIECE && (bytes & (bytes - 1)) == 0;
+}
+
+/* What direct access wants: as the kernel says, or else, and before Linux 6.1, the sectors of a block device.
+ */
+static void
+find_alignment (VmmRaw *raw)
+{
+    raw->memory_alignment = raw->base.limits.block_size;
+    raw->offset_alignment = raw->base.limits.block_size;
+#ifdef STATX_DIOALIGN
+    struct statx stx;
+
+    if (statx (raw->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+        (stx.stx_mask & STATX_DIOALIGN) != 0 && is_alignment (stx.stx_dio_mem_align) &&
+        is_alignment (stx.stx_dio_offset_align)) {
+        raw->memory_alignment = stx.stx_dio_mem_align;
+        raw->offset_alignment = stx.stx_dio_offset_align;
+    }
+#endif
+}
+
+static bool
 check_size (const VmmBlockConfig *config, uint64_t size, GError **error)
 {
     if (size == 0) {
@@ -419,7 +339,8 @@ vmm_raw_open (int fd, const VmmBlockConfig *config, GError **error)
     raw->discards = config->discard && !config->read_only;
     raw->writethrough = config->cache == VMM_BLOCK_CACHE_WRITETHROUGH;
     raw->direct = (fcntl (fd, F_GETFL) & O_DIRECT) != 0;
-    raw->alignment = raw->base.limits.block_size;
+    raw->done_fd = -1;
+    find_alignment (raw);
     return &raw->base;
 }
 
