@@ -88,7 +88,8 @@ typedef struct {
  * @poll: (nullable): gives back what is done by now; whether there was any
  * @drain: waits, on the loop's thread, until nothing is in flight
  * @detach: after @drain: leaves the loop; it may be attached to another one
- * @resize: (nullable): grows the disk to @size bytes, nothing being in flight; 0 or an errno
+ * @resize: (nullable): grows the disk to @size bytes, nothing being in flight; 0 or an errno: ENOSPC when
+ * what is behind it has not that much room
  * @free: ends it, attached to no loop; what was written is where the file system has it
  */
 typedef struct {

@@ -193,20 +193,46 @@ detach (VmmBlock *block)
     raw->loop = NULL;
 }
 
+static bool
+is_block_device (int fd)
+{
+    struct stat st;
+
+    return fstat (fd, &st) == 0 && S_ISBLK (st.st_mode);
+}
+
+/* The size in bytes, or an errno. */
+static int
+find_size (int fd, uint64_t *ret_size)
+{
+    struct stat st;
+
+    if (fstat (fd, &st) < 0)
+        return errno;
+    if (S_ISBLK (st.st_mode))
+        return ioctl (fd, BLKGETSIZE64, ret_size) == 0 ? 0 : errno;
+    *ret_size = (uint64_t)st.st_size;
+    return 0;
+}
+
 static int
 resize (VmmBlock *block, uint64_t size)
 {
     VmmRaw *raw = (VmmRaw *)block;
-    struct stat st;
+    uint64_t has;
+    int error;
 
     if (raw->base.limits.read_only)
         return EROFS;
     if (size < raw->base.limits.size || size % VMM_BLOCK_SECTOR != 0)
         return EINVAL;
-    if (fstat (raw->fd, &st) < 0)
-        return errno;
-    /* A block device was grown by its owner; here is only taken notice of it. */
-    if (S_ISREG (st.st_mode) && ftruncate (raw->fd, (off_t)size) < 0)
+    error = find_size (raw->fd, &has);
+    if (error != 0)
+        return error;
+    /* A block device is grown by its owner; here is only taken notice of it. */
+    if (size > has && is_block_device (raw->fd))
+        return ENOSPC;
+    if (size > has && ftruncate (raw->fd, (off_t)size) < 0)
         return errno;
     raw->base.limits.size = size;
     return 0;
@@ -235,20 +261,6 @@ static const VmmBlockOps raw_ops = {
     .resize = resize,
     .free = raw_free,
 };
-
-/* The size in bytes, or an errno. */
-static int
-find_size (int fd, uint64_t *ret_size)
-{
-    struct stat st;
-
-    if (fstat (fd, &st) < 0)
-        return errno;
-    if (S_ISBLK (st.st_mode))
-        return ioctl (fd, BLKGETSIZE64, ret_size) == 0 ? 0 : errno;
-    *ret_size = (uint64_t)st.st_size;
-    return 0;
-}
 
 static uint32_t
 find_block_size (int fd)

@@ -332,6 +332,13 @@ vmm_virtio_blk_resize (VmmVirtioDevice *device, uint64_t size, GError **error)
     }
     if (resize.blk->block->ops->resize != NULL)
         vmm_loop_call (vmm_virtio_device_loop (device), do_resize, &resize);
+    if (resize.failed == ENOSPC) {
+        g_set_error (error, VMM_ERROR, VMM_ERROR_HOST,
+                     "%s: there is no room for %" G_GUINT64_FORMAT
+                     " bytes: let its file system or its block device grow first",
+                     name, size);
+        return false;
+    }
     if (resize.failed != 0) {
         g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "%s: it cannot be resized: %s", name,
                      g_strerror (resize.failed));

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Raw images, with both engines: direct access of any shape, and that the loop's thread waits for no disk. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +24,8 @@
 static VmmLoop *loop;
 static unsigned n_waits;
 static struct statx fake_statx;
+/* Not 0: files are block devices that are so large. */
+static uint64_t fake_device;
 
 static void
 note (void)
@@ -73,6 +78,31 @@ __wrap_statx (int fd, const char *path, int flags, unsigned mask, struct statx *
     if (fake_statx.stx_mask == 0)
         return __real_statx (fd, path, flags, mask, ret);
     *ret = fake_statx;
+    return 0;
+}
+
+int __real_fstat64 (int fd, struct stat *ret);
+int __wrap_fstat64 (int fd, struct stat *ret);
+int
+__wrap_fstat64 (int fd, struct stat *ret)
+{
+    int result = __real_fstat64 (fd, ret);
+
+    if (fake_device != 0) {
+        ret->st_mode = S_IFBLK | 0600;
+        ret->st_size = 0;
+    }
+    return result;
+}
+
+int __real_ioctl (int fd, unsigned long request, void *arg);
+int __wrap_ioctl (int fd, unsigned long request, void *arg);
+int
+__wrap_ioctl (int fd, unsigned long request, void *arg)
+{
+    if (fake_device == 0 || request != BLKGETSIZE64)
+        return __real_ioctl (fd, request, arg);
+    *(uint64_t *)arg = fake_device;
     return 0;
 }
 
@@ -401,4 +431,43 @@ Test (raw, direct_access_for_real, .timeout = 60)
         g_rand_free (rand);
         tear_down (rig);
     }
+}
+
+Test (raw, a_file_grows_with_its_disk)
+{
+    Rig *rig = set_up (false, false, VMM_BLOCK_CACHE_WRITEBACK);
+    struct stat st;
+
+    cr_assert_eq (rig->block->ops->resize (rig->block, DISK + SECTOR), 0);
+    cr_assert_eq (rig->block->limits.size, DISK + SECTOR);
+    cr_assert_eq (fstat (rig->fd, &st), 0);
+    cr_assert_eq (st.st_size, DISK + SECTOR);
+    cr_assert_eq (rig->block->ops->resize (rig->block, DISK), EINVAL);
+    cr_assert_eq (rig->block->ops->resize (rig->block, 2 * DISK + 1), EINVAL);
+    /* Somebody has made it larger: nothing is cut off. */
+    cr_assert_eq (ftruncate (rig->fd, 4 * DISK), 0);
+    cr_assert_eq (rig->block->ops->resize (rig->block, 2 * DISK), 0);
+    cr_assert_eq (fstat (rig->fd, &st), 0);
+    cr_assert_eq (st.st_size, 4 * DISK);
+    tear_down (rig);
+}
+
+Test (raw, a_block_device_has_to_grow_before_its_disk)
+{
+    VmmBlockConfig config = {.path = (char *)"a device"};
+    int fd = memfd_create ("raw", MFD_CLOEXEC);
+    VmmBlock *block;
+
+    fake_device = DISK;
+    block = vmm_raw_open (fd, &config, NULL);
+    cr_assert_not_null (block);
+    cr_assert_eq (block->limits.size, DISK);
+    cr_assert_eq (block->ops->resize (block, DISK + SECTOR), ENOSPC);
+    cr_assert_eq (block->limits.size, DISK);
+    fake_device = 2 * DISK;
+    cr_assert_eq (block->ops->resize (block, 2 * DISK + SECTOR), ENOSPC);
+    cr_assert_eq (block->ops->resize (block, 2 * DISK), 0);
+    cr_assert_eq (block->limits.size, 2 * DISK);
+    fake_device = 0;
+    vmm_block_free (block);
 }
