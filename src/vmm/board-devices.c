@@ -139,8 +139,10 @@ vmm_board_devices_free (VmmBoardDevices *devices)
 void
 vmm_board_devices_stop (VmmBoardDevices *devices)
 {
-    for (guint i = 0; i < devices->devices->len; i++)
+    for (guint i = 0; i < devices->devices->len; i++) {
         vmm_virtio_device_set_status (devices->devices->pdata[i], 0);
+        vmm_virtio_device_tell_rest (devices->devices->pdata[i]);
+    }
 }
 
 /**

@@ -271,6 +271,8 @@ on_wake (gpointer user)
         vmm_board_request_stop (machine->board);
         vmm_board_join (machine->board);
         vmm_board_stop_devices (machine->board);
+        /* While there is somebody who listens. */
+        on_warnings (machine);
         collect (machine);
         name_function (machine);
     }

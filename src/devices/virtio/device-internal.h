@@ -48,6 +48,7 @@ struct _VmmVirtioDevice {
     uint32_t generation;
     bool active; /* the model was activated */
     unsigned n_warnings;
+    unsigned n_unsaid; /* warnings since the last one that was told */
     int64_t warn_from_ns;
 };
 

@@ -370,21 +370,21 @@ vmm_virtio_device_config_changed (VmmVirtioDevice *device)
         vmm_virtio_device_raise_config (device);
 }
 
-/* Whether one more warning may be told now. */
+/* Whether one more warning may be told now, and how many were not since the last one. */
 static bool
-may_warn (VmmVirtioDevice *device)
+may_warn (VmmVirtioDevice *device, unsigned *ret_unsaid)
 {
     g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&device->lock);
     int64_t now = vmm_now_ns ();
 
-    if (device->n_warnings < WARN_BURST) {
-        device->n_warnings++;
-        device->warn_from_ns = now + WARN_PERIOD_NS;
-        return true;
-    }
-    if (now < device->warn_from_ns)
+    if (device->n_warnings >= WARN_BURST && now < device->warn_from_ns) {
+        device->n_unsaid += device->n_unsaid < G_MAXUINT;
         return false;
+    }
+    device->n_warnings += device->n_warnings < WARN_BURST;
     device->warn_from_ns = now + WARN_PERIOD_NS;
+    *ret_unsaid = device->n_unsaid;
+    device->n_unsaid = 0;
     return true;
 }
 
@@ -393,21 +393,46 @@ may_warn (VmmVirtioDevice *device)
  * @format: one line, without the device's name
  *
  * Any thread, without the core's lock: tells the user something; a guest that causes it again and again is
- * heard once in ten seconds.
+ * heard once in ten seconds, with the number of times that it was not.
  */
 void
 vmm_virtio_device_warn (VmmVirtioDevice *device, const char *format, ...)
 {
     g_autofree char *text = NULL;
     g_autofree char *line = NULL;
+    unsigned unsaid = 0;
     va_list args;
 
-    if (device->warn == NULL || !may_warn (device))
+    if (device->warn == NULL || !may_warn (device, &unsaid))
         return;
     va_start (args, format);
     text = g_strdup_vprintf (format, args);
     va_end (args);
-    line = g_strdup_printf ("%s: %s", device->name, text);
+    if (unsaid > 0)
+        line = g_strdup_printf ("%s: %s (and %u more before, not told)", device->name, text, unsaid);
+    else
+        line = g_strdup_printf ("%s: %s", device->name, text);
+    device->warn (device->warn_user, line);
+}
+
+/**
+ * vmm_virtio_device_tell_rest:
+ *
+ * Any thread, without the core's lock, at the end: of how many warnings the user was not told.
+ */
+void
+vmm_virtio_device_tell_rest (VmmVirtioDevice *device)
+{
+    g_autofree char *line = NULL;
+    unsigned unsaid;
+
+    g_mutex_lock (&device->lock);
+    unsaid = device->n_unsaid;
+    device->n_unsaid = 0;
+    g_mutex_unlock (&device->lock);
+    if (unsaid == 0 || device->warn == NULL)
+        return;
+    line = g_strdup_printf ("%s: there were %u more warnings that were not told", device->name, unsaid);
     device->warn (device->warn_user, line);
 }
 

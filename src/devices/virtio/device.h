@@ -134,6 +134,7 @@ void *vmm_virtio_device_model (VmmVirtioDevice *device);
 uint16_t vmm_virtio_device_id (const VmmVirtioDevice *device);
 void vmm_virtio_device_pause (VmmVirtioDevice *device);
 void vmm_virtio_device_resume (VmmVirtioDevice *device);
+void vmm_virtio_device_tell_rest (VmmVirtioDevice *device);
 void vmm_virtio_device_save (VmmVirtioDevice *device, VmmStateWriter *writer);
 bool vmm_virtio_device_load (VmmVirtioDevice *device, VmmStateReader *reader, uint32_t version);
 
