@@ -22,6 +22,7 @@ typedef struct {
     /* tap */
     char *ifname;
     GArray *fds; /* of int */
+    VmmNetTapVhost vhost;
     uint64_t queues;
     /* user */
     GArray *forwards; /* of VmmNetForward */
@@ -98,18 +99,17 @@ parse_fds (VmmOptions *options, Description *description, GError **error)
 static bool
 parse_tap (VmmOptions *options, Description *description, GError **error)
 {
-    g_autofree char *vhost = NULL;
+    static const char *const vhosts[] = {"auto", "on", "off", NULL};
+    unsigned vhost = VMM_NET_TAP_VHOST_AUTO;
     bool has_queues;
 
     description->ifname = vmm_options_take (options, "ifname");
-    vhost = vmm_options_take (options, "vhost");
-    if (vhost != NULL && strcmp (vhost, "off") != 0)
-        return vmm_options_refuse (options, error,
-                                   "vhost=%s: this build has no vhost-net: leave it out, or say off", vhost);
-    if (!parse_fds (options, description, error) ||
+    if (!vmm_options_take_choice (options, "vhost", vhosts, &vhost, error) ||
+        !parse_fds (options, description, error) ||
         !vmm_options_take_unsigned (options, "queues", 1, VMM_NET_PAIRS_MAX, &description->queues, error) ||
-        !vmm_options_finish (options, "ifname=, fd=, queues=, mac= and mtu=", error))
+        !vmm_options_finish (options, "ifname=, fd=, queues=, vhost=, mac= and mtu=", error))
         return false;
+    description->vhost = (VmmNetTapVhost)vhost;
     has_queues = description->queues != 0;
     if (!has_queues)
         description->queues = 1;
@@ -218,6 +218,7 @@ open_backend (const void *data, const VmmDeviceHost *host, GError **error)
 {
     const Description *description = data;
     VmmNetTapConfig tap = {
+        .vhost = description->vhost,
         .ifname = description->ifname,
         .fds = (const int *)(const void *)description->fds->data,
         .n_fds = description->fds->len,

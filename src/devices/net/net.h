@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "devices/net/vhost.h"
 #include "vmm/core/loop.h"
 
 /* Two addresses and a type. */
@@ -102,6 +103,7 @@ typedef struct _VmmNet VmmNet;
  * @receive: one frame into @iov, whose first element is for its VmmNetHeader and whose others have room for
  *   %VMM_NET_FRAME_MAX bytes. Returns the bytes of the frame; 0: there is none
  * @want_receive: whether rx_ready is wanted for @pair; for frames that are there already it may not be told
+ * @fd: with a vhost: the descriptor of a pair that it moves frames from and to
  * @free: ends it, attached to no loop
  */
 typedef struct {
@@ -115,6 +117,7 @@ typedef struct {
     void (*flush) (VmmNet *net);
     size_t (*receive) (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov);
     void (*want_receive) (VmmNet *net, unsigned pair, bool wanted);
+    int (*fd) (VmmNet *net, unsigned pair);
     void (*free) (VmmNet *net);
 } VmmNetOps;
 
@@ -126,6 +129,7 @@ typedef struct {
  * @offloads: in both directions
  * @mtu: of the network; 0: nobody knows
  * @link_up: whether a cable is plugged in; atomic, written by the loop's thread
+ * @vhost: (nullable): the kernel can serve the guest's queues; owned
  * @events: whom to tell; NULL while detached
  * @user: what they get
  *
@@ -138,6 +142,7 @@ struct _VmmNet {
     uint32_t offloads;
     unsigned mtu;
     bool link_up;
+    VmmVhostNet *vhost;
     const VmmNetEvents *events;
     void *user;
 };

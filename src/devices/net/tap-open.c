@@ -51,8 +51,8 @@ tell_set (const char *name, unsigned n_queues, int wrong, GError **error)
     case EPERM:
         return fail (error, VMM_ERROR_HOST, name,
                      "it is not yours: as root, make it so: ip link del %s; ip tuntap add %s mode tap user "
-                     "%s%s",
-                     name, name, g_get_user_name (), multi);
+                     "$USER%s",
+                     name, name, multi);
     case EBUSY:
         return fail (error, VMM_ERROR_USAGE, name, "another program uses it: end that, or name another one");
     case EINVAL:
@@ -118,10 +118,11 @@ open_named (VmmNetTap *tap, const VmmNetTapConfig *config, GError **error)
                      IFNAMSIZ - 1);
     /* TUNSETIFF would make one for whoever may, which nothing is connected to. */
     if (if_nametoindex (tap->name) == 0)
-        return fail (error, VMM_ERROR_USAGE, tap->name,
-                     "there is no such interface: as root, make it: ip tuntap add %s mode tap user %s%s && "
-                     "ip link set %s up",
-                     tap->name, g_get_user_name (), config->n_queues > 1 ? " multi_queue" : "", tap->name);
+        return fail (
+            error, VMM_ERROR_USAGE, tap->name,
+            "there is no such interface: as root, make it: ip tuntap add %s mode tap user $USER%s && "
+            "ip link set %s up",
+            tap->name, config->n_queues > 1 ? " multi_queue" : "", tap->name);
     for (; tap->net.n_pairs < config->n_queues; tap->net.n_pairs++) {
         tap->queues[tap->net.n_pairs].in_use = true;
         if (!open_queue (tap, &tap->queues[tap->net.n_pairs], config->n_queues, error))

@@ -261,6 +261,12 @@ tap_receive (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov
     return (size_t)len - header;
 }
 
+static int
+tap_fd (VmmNet *net, unsigned pair)
+{
+    return ((VmmNetTap *)net)->queues[pair].fd;
+}
+
 static void
 tap_free (VmmNet *net)
 {
@@ -270,6 +276,7 @@ tap_free (VmmNet *net)
         if (tap->queues[i].fd >= 0)
             close (tap->queues[i].fd);
     }
+    vmm_vhost_net_free (net->vhost);
     g_free (tap->name);
     g_free (tap);
 }
@@ -284,8 +291,27 @@ static const VmmNetOps tap_ops = {
     .send = tap_send,
     .receive = tap_receive,
     .want_receive = tap_want_receive,
+    .fd = tap_fd,
     .free = tap_free,
 };
+
+/* Frames without headers are not for it. */
+static bool
+open_vhost (VmmNetTap *tap, VmmNetTapVhost wanted, GError **error)
+{
+    g_autoptr (GError) wrong = NULL;
+
+    if (wanted == VMM_NET_TAP_VHOST_OFF)
+        return true;
+    if (tap->has_header)
+        tap->net.vhost = vmm_vhost_net_open (tap->net.n_pairs, &wrong);
+    else
+        g_set_error (&wrong, VMM_ERROR, VMM_ERROR_USAGE, "open the tap with IFF_VNET_HDR");
+    if (tap->net.vhost != NULL || wanted == VMM_NET_TAP_VHOST_AUTO)
+        return true;
+    g_set_error (error, VMM_ERROR, wrong->code, "net \"%s\": vhost=on: %s", tap->name, wrong->message);
+    return false;
+}
 
 /**
  * vmm_net_tap_open:
@@ -307,5 +333,7 @@ vmm_net_tap_open (const VmmNetTapConfig *config, GError **error)
     net->identity = g_strdup (tap->name);
     net->offloads = probe_offloads (tap);
     net->link_up = true;
+    if (!open_vhost (tap, config->vhost, error))
+        return NULL;
     return g_steal_pointer (&net);
 }

@@ -99,6 +99,8 @@ vmm_virtio_device_new (const VmmVirtioEnv *env, const VmmVirtioModel *ops, void 
     device->warn_user = env->user;
     device->queue_max = queue_size;
     device->offered = ops->features (model) | CORE_FEATURES;
+    if (ops->withheld != NULL)
+        device->offered &= ~ops->withheld (model);
     g_mutex_init (&device->handover);
     g_mutex_init (&device->lock);
     device->queues = g_new0 (VmmVirtioQueue, n_queues);

@@ -53,6 +53,7 @@ typedef struct _VmmVirtioDevice VmmVirtioDevice;
  * @id: device type
  * @features: the device's own feature bits and those of VMM_VIRTIO_F_* beyond what the core adds to all
  *   (VERSION_1, INDIRECT_DESC, EVENT_IDX, RING_PACKED, RING_RESET)
+ * @withheld: (nullable): those of what the core adds that it cannot have
  * @config_size: bytes of its configuration space, at most %VMM_VIRTIO_CONFIG_MAX; what lies beyond reads as 0
  * @config_read: fills @buf with [@offset, @offset + @len), which lies inside; vCPU thread, with the core's
  * lock
@@ -81,6 +82,7 @@ typedef struct {
     const char *name;
     uint16_t id;
     uint64_t (*features) (void *model);
+    uint64_t (*withheld) (void *model);
     unsigned config_size;
     void (*config_read) (void *model, unsigned offset, void *buf, unsigned len);
     void (*config_write) (void *model, unsigned offset, const void *buf, unsigned len);

@@ -69,6 +69,7 @@ typedef struct {
 struct _VmmVirtioNet {
     VmmVirtioDevice *device;
     VmmNet *net;
+    VmmGuestMemory *memory;
     unsigned n_pairs;
     unsigned mtu;
     uint64_t own_mac;
@@ -82,6 +83,8 @@ struct _VmmVirtioNet {
     unsigned usable_pairs;   /* that were negotiated */
     unsigned active_pairs;   /* of these, that the driver uses */
     bool loaded;             /* from saved state: the line before holds, as does guest_offloads */
+    bool vhost;              /* the host's kernel serves the queues of frames */
+    uint32_t vhost_started;  /* bits by queue: those that it has */
     VmmLoopTimer *stall_timer;
     bool tx_full[VMM_NET_PAIRS_MAX];
     bool control_more; /* there may be commands that were not done, as others are to have their turn */
@@ -121,6 +124,12 @@ void vmm_virtio_net_on_stall (void *nic);
 
 /* net-tx.c */
 bool vmm_virtio_net_transmit (VmmVirtioNet *nic, unsigned pair);
+
+/* net-vhost.c */
+void vmm_virtio_net_vhost_begin (VmmVirtioNet *nic);
+bool vmm_virtio_net_vhost_start (VmmVirtioNet *nic);
+void vmm_virtio_net_vhost_stop_queue (VmmVirtioNet *nic, unsigned index);
+void vmm_virtio_net_vhost_stop (VmmVirtioNet *nic);
 
 /* net-ctrl.c */
 void vmm_virtio_net_control (VmmVirtioNet *nic, VmmVirtqueue *queue);

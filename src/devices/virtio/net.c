@@ -13,6 +13,8 @@
  * The backend decides what it can do for the guest (checksums, large segments), and is told what the guest
  * can take. A backend that can take no more frames leaves them with the guest; one that has more frames than
  * the guest has buffers is left alone until it has some.
+ *
+ * With vhost none of this runs: see net-vhost.c.
  */
 #include <string.h>
 
@@ -119,6 +121,8 @@ net_notify (void *model, unsigned index)
 
     if (!nic->attached || nic->quiet || index > control_index (nic))
         return;
+    if (index != control_index (nic) && vmm_virtio_net_vhost_start (nic))
+        return;
     if (index == control_index (nic))
         vmm_virtio_net_control (nic, vmm_virtio_device_queue (nic->device, index));
     else if (index % 2 == 0)
@@ -161,7 +165,7 @@ vmm_virtio_net_set_pairs (VmmVirtioNet *nic, unsigned n)
     nic->active_pairs = n;
     if (nic->net->ops->set_pairs != NULL)
         nic->net->ops->set_pairs (nic->net, n);
-    for (unsigned i = before; i < n && !nic->quiet; i++)
+    for (unsigned i = before; i < n && !nic->quiet && !nic->vhost; i++)
         vmm_virtio_net_refilled (&nic->rx[i]);
     /* Of a pair that is not used the backend says no more when it has room: what waits for that is tried
      * anew.
@@ -180,7 +184,7 @@ poll (void *user)
     VmmVirtioNet *nic = user;
     bool any = false;
 
-    for (unsigned i = 0; i < nic->usable_pairs && !nic->quiet; i++) {
+    for (unsigned i = 0; i < nic->usable_pairs && !nic->quiet && !nic->vhost; i++) {
         if (!vmm_virtqueue_is_empty (vmm_virtio_net_tx_queue (nic, i)) && vmm_virtio_net_transmit (nic, i))
             any = true;
         if ((nic->rx[i].more || nic->net->ops->polled) && vmm_virtio_net_receive (&nic->rx[i]))
@@ -195,7 +199,7 @@ may_sleep (void *user)
     VmmVirtioNet *nic = user;
     bool ok = true;
 
-    for (unsigned i = 0; i < nic->usable_pairs && !nic->quiet; i++) {
+    for (unsigned i = 0; i < nic->usable_pairs && !nic->quiet && !nic->vhost; i++) {
         if (!nic->tx_full[i] && !vmm_virtqueue_arm (vmm_virtio_net_tx_queue (nic, i))) {
             vmm_virtio_net_transmit (nic, i);
             ok = false;
@@ -268,6 +272,7 @@ net_activate (void *model)
         vmm_virtqueue_fail (vmm_virtio_net_rx_queue (nic, 0), "the host cannot serve it");
         return;
     }
+    vmm_virtio_net_vhost_begin (nic);
     vmm_virtio_net_set_guest_offloads (nic, nic->guest_offloads);
     vmm_virtio_net_set_pairs (nic, MIN (pairs, nic->usable_pairs));
     vmm_loop_set_poller (loop, &poller, nic);
@@ -280,6 +285,7 @@ net_queue_reset (void *model, unsigned index)
 
     if (!nic->attached || index >= control_index (nic))
         return;
+    vmm_virtio_net_vhost_stop_queue (nic, index);
     if (index % 2 == 0) {
         vmm_virtio_net_stop_receiving (&nic->rx[index / 2]);
         vmm_virtio_net_forget_held (&nic->rx[index / 2]);
@@ -294,6 +300,7 @@ net_quiesce (void *model)
     VmmVirtioNet *nic = model;
 
     nic->quiet = true;
+    vmm_virtio_net_vhost_stop (nic);
     for (unsigned i = 0; nic->attached && i < nic->usable_pairs; i++)
         vmm_virtio_net_stop_receiving (&nic->rx[i]);
 }
@@ -309,6 +316,8 @@ net_reset (void *model)
 {
     VmmVirtioNet *nic = model;
 
+    vmm_virtio_net_vhost_stop (nic);
+    nic->vhost = false;
     if (nic->attached) {
         vmm_loop_set_poller (vmm_virtio_device_loop (nic->device), NULL, NULL);
         vmm_net_detach (nic->net);
@@ -376,10 +385,18 @@ net_free (void *model)
     g_free (nic);
 }
 
+/* The kernel's vhost knows split rings only. */
+static uint64_t
+net_withheld (void *model)
+{
+    return ((VmmVirtioNet *)model)->net->vhost != NULL ? VMM_VIRTIO_F_RING_PACKED : 0;
+}
+
 static const VmmVirtioModel net_model = {
     .name = "net",
     .id = VMM_VIRTIO_ID_NET,
     .features = net_features,
+    .withheld = net_withheld,
     .config_size = CONFIG_SIZE,
     .config_read = net_config_read,
     .features_ok = net_features_ok,
@@ -408,6 +425,7 @@ vmm_virtio_net_new (const VmmVirtioEnv *env, VmmNet *net, const VmmVirtioNetConf
     VmmVirtioNet *nic = g_new0 (VmmVirtioNet, 1);
 
     nic->net = net;
+    nic->memory = env->memory;
     nic->n_pairs = net->n_pairs;
     nic->usable_pairs = 1;
     nic->active_pairs = 1;

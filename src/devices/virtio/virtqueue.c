@@ -407,6 +407,23 @@ vmm_virtqueue_arm (VmmVirtqueue *queue)
 }
 
 /**
+ * vmm_virtqueue_addresses:
+ * @ret_desc: (out): the descriptor table, or the packed ring
+ * @ret_driver: (out): the driver's part
+ * @ret_device: (out): the device's part
+ *
+ * Where an enabled queue's parts are in this process, for those who serve it instead of us.
+ */
+void
+vmm_virtqueue_addresses (const VmmVirtqueue *queue, const void **ret_desc, const void **ret_driver,
+                         const void **ret_device)
+{
+    *ret_desc = queue->desc;
+    *ret_driver = queue->driver;
+    *ret_device = queue->device;
+}
+
+/**
  * vmm_virtqueue_base:
  *
  * Nothing is out. For those who serve the ring instead of us.

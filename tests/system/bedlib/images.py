@@ -132,7 +132,7 @@ def guest_tools(folder, probe):
 def outer_initrd(busybox, kernel):
     """The initrd of the nested bed's outer machine."""
     archive = _base(busybox, HERE / "l1-init.sh")
-    wanted = ["virtio_pci", "virtio_blk", "virtio_console", "kvm", "kvm_amd", "tun", "dm_mod", "loop"]
+    wanted = ["virtio_pci", "virtio_blk", "virtio_console", "kvm", "kvm_amd", "tun", "vhost_net", "dm_mod", "loop"]
     _add_modules(archive, kernel.with_dependencies(wanted))
     return archive.close()
 
