@@ -100,6 +100,34 @@ unquoted (const char *p, size_t len)
 }
 
 /**
+ * vmm_cmdline_insert:
+ * @line: a command line
+ * @params: more for the kernel, in front of what follows `--` and so is for init; "" for none
+ *
+ * Returns: (transfer full): both
+ */
+char *
+vmm_cmdline_insert (const char *line, const char *params)
+{
+    const char *p = line;
+
+    for (;;) {
+        size_t len;
+
+        while (g_ascii_isspace (*p))
+            p++;
+        len = param_len (p);
+        if (len == 0 || (len == 2 && memcmp (p, "--", 2) == 0))
+            break;
+        p += len;
+    }
+    if (*params == 0)
+        return g_strdup (line);
+    return g_strdup_printf ("%.*s%s%s%s%s", (int)(p - line), line,
+                            p == line || g_ascii_isspace (p[-1]) ? "" : " ", params, *p != 0 ? " " : "", p);
+}
+
+/**
  * vmm_cmdline_find:
  * @line: a command line
  * @name: a parameter, without `=`

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 char *vmm_cmdline_build (const char *default_line, const char *replace, const char *const *append);
+char *vmm_cmdline_insert (const char *line, const char *params);
 bool vmm_cmdline_check (const char *line, size_t max, GError **error);
 bool vmm_cmdline_find (const char *line, const char *name, char **ret_value);
 

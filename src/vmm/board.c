@@ -205,8 +205,9 @@ build_arch (VmmBoard *board, const VmmBoardParts *parts, GError **error)
     };
 
     if (config.irqchip == VMM_IRQCHIP_AUTO)
-        config.irqchip =
-            board->config->kernel == NULL ? VMM_IRQCHIP_SPLIT : vmm_arch_choose_irqchip (board->image);
+        config.irqchip = board->config->kernel == NULL
+                             ? VMM_IRQCHIP_SPLIT
+                             : vmm_arch_choose_irqchip (board->image, board->config->transport);
     board->arch = vmm_arch_vm_new (&config, error);
     return board->arch != NULL;
 }

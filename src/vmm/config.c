@@ -320,8 +320,10 @@ set_transport (VmmConfig *config, const char *value, GError **error)
         config->transport = VMM_VIRTIO_TRANSPORT_PCI;
     else if (strcmp (value, "mmio") == 0)
         config->transport = VMM_VIRTIO_TRANSPORT_MMIO;
+    else if (strcmp (value, "mmio-cmdline") == 0)
+        config->transport = VMM_VIRTIO_TRANSPORT_MMIO_CMDLINE;
     else
-        return refuse (error, "transport", value, "say pci or mmio");
+        return refuse (error, "transport", value, "say pci, mmio or mmio-cmdline");
     return true;
 }
 
@@ -358,7 +360,7 @@ static const VmmConfigKey keys[] = {
     {"mem", "SIZE", "memory: 512M, 2G; a bare number is MiB [512M]", false, NULL},
     {"mem-backing", "KIND", "anon, memfd, hugetlb=2M, hugetlb=1G; then shared, prefault [anon]", false, NULL},
     {"cpus", "N", "virtual CPUs, and how they lie: N[,sockets=,cores=,threads=] [1]", false, NULL},
-    {"transport", "pci|mmio", "how the guest reaches its devices [pci]", false, NULL},
+    {"transport", "KIND", "how the guest reaches its devices: pci, mmio, mmio-cmdline [pci]", false, NULL},
     {"timeout", "SECONDS", "end the run after that long [never]", false, NULL},
     {"watchdog", "SECONDS", "a CPU stuck that long with interrupts off is a hang; off [60]", false, NULL},
     {"on-reboot", "exit|reboot", "what a guest's reboot does [exit]", false, NULL},

@@ -139,9 +139,9 @@ def main():
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("1..0 # SKIP no access to /dev/kvm")
         return 0
-    print("1..%d" % (2 * len(CHECKS)))
+    print("1..%d" % (3 * len(CHECKS)))
     number = failures = 0
-    for transport in ("pci", "mmio"):
+    for transport in ("pci", "mmio", "mmio-cmdline"):
         with tempfile.TemporaryDirectory() as folder:
             machine = Machine(vmm, guests, folder, transport)
             try:

@@ -34,8 +34,8 @@ on_doorbell (void *host, const VmmDoorbell *doorbell, bool on)
     return false;
 }
 
-Rig *
-set_up (bool pci)
+static Rig *
+set_up_with (bool pci, bool edge)
 {
     Rig *rig = g_new0 (Rig, 1);
     VmmVirtioEnv env;
@@ -61,13 +61,26 @@ set_up (bool pci)
         vmm_pci_function_config_write (rig->function, VMM_PCI_COMMAND, 2,
                                        VMM_PCI_COMMAND_MEMORY | VMM_PCI_COMMAND_BUS_MASTER);
     } else {
-        VmmVirtioMmioConfig config = {.gpa = BAR, .irq = {on_line, rig, 16}, .doorbells = {on_doorbell, rig}};
+        VmmVirtioMmioConfig config = {
+            .gpa = BAR, .irq = {on_line, rig, 16}, .edge = edge, .doorbells = {on_doorbell, rig}};
 
         rig->mmio = vmm_virtio_mmio_new (rig->device, &config);
         cr_assert (vmm_bus_add (rig->bus, "rng0", BAR, VMM_VIRTIO_MMIO_SIZE, &vmm_virtio_mmio_bus_ops,
                                 rig->mmio, NULL));
     }
     return rig;
+}
+
+Rig *
+set_up (bool pci)
+{
+    return set_up_with (pci, false);
+}
+
+Rig *
+set_up_edge (void)
+{
+    return set_up_with (false, true);
 }
 
 void

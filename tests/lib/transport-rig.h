@@ -36,6 +36,7 @@ typedef struct {
 } Rig;
 
 Rig *set_up (bool pci);
+Rig *set_up_edge (void); /* memory-mapped, its interrupt edge-triggered */
 void tear_down (Rig *rig);
 
 /* The guest's accesses of the bus. */

@@ -63,10 +63,14 @@ change_status (VmmVirtioMmio *mmio, uint32_t set, uint32_t clear)
 {
     g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&mmio->lock);
     bool was_up = mmio->interrupt_status != 0;
+    bool is_up;
 
     mmio->interrupt_status = (mmio->interrupt_status | set) & ~clear;
-    if (was_up != (mmio->interrupt_status != 0))
-        vmm_irq_line_set (&mmio->config.irq, mmio->interrupt_status != 0);
+    is_up = mmio->interrupt_status != 0;
+    if (was_up && (!is_up || (mmio->config.edge && clear != 0)))
+        vmm_irq_line_set (&mmio->config.irq, false);
+    if (is_up && (!was_up || (mmio->config.edge && clear != 0)))
+        vmm_irq_line_set (&mmio->config.irq, true);
 }
 
 static void

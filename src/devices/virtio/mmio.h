@@ -16,12 +16,15 @@
 /**
  * VmmVirtioMmioConfig:
  * @gpa: where its registers will be, for doorbells
- * @irq: level-triggered; copied
+ * @irq: where its interrupt goes; copied
+ * @edge: the guest has @irq edge-triggered: it goes down and up again whenever a level would have made
+ * another interrupt
  * @doorbells: copied
  */
 typedef struct {
     uint64_t gpa;
     VmmIrqLine irq;
+    bool edge;
     VmmDoorbellHost doorbells;
 } VmmVirtioMmioConfig;
 

@@ -6,6 +6,7 @@
 typedef enum {
     VMM_VIRTIO_TRANSPORT_PCI,
     VMM_VIRTIO_TRANSPORT_MMIO,
+    VMM_VIRTIO_TRANSPORT_MMIO_CMDLINE, /* and is told by the kernel's command line */
 } VmmVirtioTransport;
 
 #endif

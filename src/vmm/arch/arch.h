@@ -91,7 +91,7 @@ typedef struct {
 
 size_t vmm_arch_memory_ranges (uint64_t size, VmmMemRange ret_ranges[VMM_ARCH_MEMORY_RANGES_MAX],
                                GError **error);
-VmmIrqchip vmm_arch_choose_irqchip (const VmmKernelImage *image);
+VmmIrqchip vmm_arch_choose_irqchip (const VmmKernelImage *image, VmmVirtioTransport transport);
 VmmArchVm *vmm_arch_vm_new (const VmmArchVmConfig *config, GError **error);
 void vmm_arch_vm_free (VmmArchVm *vm);
 bool vmm_arch_vm_add_virtio (VmmArchVm *vm, VmmVirtioDevice *device, VmmVirtioTransport transport,

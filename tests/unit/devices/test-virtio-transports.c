@@ -165,6 +165,29 @@ Test (virtio_mmio, works_and_interrupts_by_its_line, .timeout = 60)
     tear_down (rig);
 }
 
+/* What comes between the driver's look at InterruptStatus and its acknowledgement would make no edge. */
+Test (virtio_mmio, an_edge_is_made_of_what_is_not_acknowledged, .timeout = 60)
+{
+    Rig *rig = set_up_edge ();
+    unsigned before;
+
+    bring_up_mmio (rig);
+    ask (rig, BAR + 0x50, 4);
+    cr_assert (wait_for (rig, 0));
+    vmm_virtio_device_config_changed (rig->device);
+    cr_assert_eq (get (rig, BAR + 0x60, 4), 3);
+    before = rig->n_line;
+    put (rig, BAR + 0x64, 4, 1);
+    cr_assert (rig->line);
+    cr_assert_eq (rig->n_line, before + 2, "down and up");
+    put (rig, BAR + 0x64, 4, 2);
+    cr_assert_not (rig->line);
+    cr_assert_eq (rig->n_line, before + 3);
+    put (rig, BAR + 0x64, 4, 3);
+    cr_assert_eq (rig->n_line, before + 3);
+    tear_down (rig);
+}
+
 Test (virtio_mmio, survives_every_access, .timeout = 60)
 {
     Rig *rig = set_up (false);

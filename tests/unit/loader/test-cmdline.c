@@ -26,6 +26,29 @@ Test (cmdline, cmdline_replaces_and_append_adds)
     cr_assert_str_eq (nothing, "");
 }
 
+Test (cmdline, more_for_the_kernel_goes_before_what_is_for_init)
+{
+    static const struct {
+        const char *line, *params, *both;
+    } rows[] = {
+        {"", "", ""},
+        {"", "a=1 b=2", "a=1 b=2"},
+        {"quiet", "", "quiet"},
+        {"quiet", "a=1", "quiet a=1"},
+        {"quiet ", "a=1", "quiet a=1"},
+        {"quiet -- single", "a=1", "quiet a=1 -- single"},
+        {"-- single", "a=1", "a=1 -- single"},
+        {"x=\"a -- b\" y -- z -- w", "a=1", "x=\"a -- b\" y a=1 -- z -- w"},
+        {"x=\"never ended -- ", "a=1", "x=\"never ended -- a=1"},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS (rows); i++) {
+        g_autofree char *both = vmm_cmdline_insert (rows[i].line, rows[i].params);
+
+        cr_assert_str_eq (both, rows[i].both, "row %zu: %s", i, both);
+    }
+}
+
 Test (cmdline, an_over_long_line_is_refused_with_both_lengths)
 {
     g_autofree char *line = g_strnfill (2048, 'a');

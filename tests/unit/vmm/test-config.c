@@ -350,7 +350,7 @@ Test (config, each_listed_key_can_be_set)
         {"rng", "on"},
         {"balloon", "on,size=64M,deflate-on-oom=off,free-page-reporting=on"},
         {"net", "user,hostfwd=tcp:127.0.0.1:2222-:22,restrict,mac=52:54:00:12:34:56,mtu=1400"},
-        {"transport", "mmio"},
+        {"transport", "mmio-cmdline"},
         {"control", "c"},
     };
     g_autoptr (VmmConfig) config = vmm_config_new ();

@@ -51,14 +51,16 @@ vmm_arch_memory_ranges (uint64_t size, VmmMemRange ret_ranges[VMM_ARCH_MEMORY_RA
 /**
  * vmm_arch_choose_irqchip:
  * @image: what is to boot
+ * @transport: how it is to find its devices
  *
- * Returns: the interrupt controllers that serve it best: Linux does without PIC and PIT, other kernels may
- * not
+ * Returns: the interrupt controllers that serve it best: Linux with ACPI does without PIC and PIT, other
+ * kernels may not
  */
 VmmIrqchip
-vmm_arch_choose_irqchip (const VmmKernelImage *image)
+vmm_arch_choose_irqchip (const VmmKernelImage *image, VmmVirtioTransport transport)
 {
-    return image->is_linux ? VMM_IRQCHIP_SPLIT : VMM_IRQCHIP_KERNEL;
+    return image->is_linux && transport != VMM_VIRTIO_TRANSPORT_MMIO_CMDLINE ? VMM_IRQCHIP_SPLIT
+                                                                             : VMM_IRQCHIP_KERNEL;
 }
 
 static VmmMemRange
@@ -96,12 +98,12 @@ static bool
 place_cmdline (VmmArchVm *vm, const VmmArchBoot *boot, const VmmLoadedKernel *kernel, GError **error)
 {
     size_t max = MIN (kernel->cmdline_max, VMM_X86_CMDLINE_MAX - 1);
+    g_autofree char *line = vmm_cmdline_insert (boot->cmdline, vm->virtio_words->str);
 
-    if (!vmm_cmdline_check (boot->cmdline, max, error))
+    if (!vmm_cmdline_check (line, max, error))
         return false;
     /* Cannot fail: the smallest machine has RAM there. */
-    return vmm_guest_memory_write (vm->config.memory, VMM_X86_CMDLINE_GPA, boot->cmdline,
-                                   strlen (boot->cmdline) + 1);
+    return vmm_guest_memory_write (vm->config.memory, VMM_X86_CMDLINE_GPA, line, strlen (line) + 1);
 }
 
 static bool
@@ -151,7 +153,8 @@ place_tables (VmmArchVm *vm, const VmmLoadedKernel *kernel, Placed *placed, GErr
         .i8042 = false,
         .pvpanic = true,
         .n_virtio_pci = vm->n_virtio_pci,
-        .n_virtio_mmio = vm->n_virtio_mmio,
+        /* Told once: what is in the words must not be found by ACPI as well. */
+        .n_virtio_mmio = vm->virtio_words->len == 0 ? vm->n_virtio_mmio : 0,
     };
 
     if (!place_reset_vector (vm) || !vmm_x86_acpi_write (vm->config.memory, &acpi, &placed->rsdp_gpa, error))

@@ -102,6 +102,18 @@ vmm_x86_virtio_mmio_gsi (unsigned index)
     return VMM_X86_GSI_VIRTIO + index % VMM_X86_GSI_VIRTIO_COUNT;
 }
 
+/*
+ * The same for devices that the command line tells. A kernel without ACPI knows only the PICs' inputs: these
+ * are the ones that nothing else of this machine has, those first that legacy drivers leave alone.
+ */
+static inline unsigned
+vmm_x86_virtio_isa_irq (unsigned index)
+{
+    static const unsigned char irqs[] = {5, 10, 11, 14, 15, 6, 7, 12};
+
+    return irqs[index % sizeof irqs];
+}
+
 static inline unsigned
 vmm_x86_virtio_mmio_gpa (unsigned index)
 {

@@ -25,7 +25,8 @@ struct _VmmArchVm {
     VmmPciHost *pci;     /* borrowed from devices */
     unsigned n_virtio_pci;
     unsigned n_virtio_mmio;
-    VmmX86SharedIrq *shared_irqs[VMM_X86_GSI_VIRTIO_COUNT];
+    GString *virtio_words; /* those of them that the command line tells, for it */
+    VmmX86SharedIrq *shared_irqs[VMM_X86_IOAPIC_PINS];
     struct kvm_cpuid2 *cpuid; /* KVM_GET_SUPPORTED_CPUID, once */
     unsigned phys_bits;
     bool gib_pages;

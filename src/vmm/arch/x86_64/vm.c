@@ -169,6 +169,7 @@ vmm_arch_vm_new (const VmmArchVmConfig *config, GError **error)
 
     vm->config = *config;
     vm->devices = g_ptr_array_new_with_free_func (device_free);
+    vm->virtio_words = g_string_new (NULL);
     vm->ports = vmm_bus_new ("port");
     vm->mmio = vmm_bus_new ("MMIO");
     if (!vmm_cpu_topology_init (&vm->topology, config->cpus.cpus, config->cpus.sockets, config->cpus.cores,
@@ -200,6 +201,7 @@ vmm_arch_vm_free (VmmArchVm *vm)
     vmm_x86_irqchip_free (vm->irqchip);
     vmm_bus_free (vm->ports);
     vmm_bus_free (vm->mmio);
+    g_string_free (vm->virtio_words, TRUE);
     g_free (vm->cpuid);
     g_free (vm);
 }
