@@ -71,7 +71,9 @@ load (VmmVirtioDevice *device, VmmStateReader *reader, uint32_t version)
     if (!load_core (device, reader, &active))
         return false;
     for (unsigned i = 0; i < device->n_queues; i++) {
-        if (!load_queue (&device->queues[i], reader))
+        /* A ring is used only while the model is at work: what is not will not be disabled by a reset. */
+        if (!load_queue (&device->queues[i], reader) ||
+            (!active && vmm_virtqueue_is_enabled (device->queues[i].ring)))
             return false;
     }
     if (!device->ops->load (device->model, reader, version))

@@ -487,15 +487,25 @@ vmm_virtqueue_save (const VmmVirtqueue *queue, VmmStateWriter *writer)
     vmm_state_put_bool (writer, queue->used_wrap);
 }
 
+/* Slots are inside the ring, and where nothing is out, what comes next is also what is used next. */
 static bool
-load_indexes (VmmVirtqueue *queue, VmmStateReader *reader)
+indexes_can_be (const VmmVirtqueue *queue, bool broken)
+{
+    if (queue->packed && (queue->next_avail >= queue->size || queue->next_used >= queue->size))
+        return false;
+    if (broken)
+        return true;
+    return queue->next_avail == queue->next_used && (!queue->packed || queue->avail_wrap == queue->used_wrap);
+}
+
+static bool
+load_indexes (VmmVirtqueue *queue, VmmStateReader *reader, bool broken)
 {
     if (!vmm_state_get_u16 (reader, &queue->next_avail) || !vmm_state_get_u16 (reader, &queue->next_used) ||
         !vmm_state_get_bool (reader, &queue->avail_wrap) || !vmm_state_get_bool (reader, &queue->used_wrap))
         return false;
     queue->avail_seen = queue->next_avail;
-    return !queue->enabled || !queue->packed ||
-           (queue->next_avail < queue->size && queue->next_used < queue->size);
+    return !queue->enabled || indexes_can_be (queue, broken);
 }
 
 /**
@@ -522,7 +532,7 @@ vmm_virtqueue_load (VmmVirtqueue *queue, VmmStateReader *reader)
                (indirect ? VMM_VIRTIO_F_INDIRECT_DESC : 0);
     if (enabled && !vmm_virtqueue_enable (queue, &layout, features))
         return false;
-    if (!load_indexes (queue, reader)) {
+    if (!load_indexes (queue, reader, broken)) {
         vmm_virtqueue_disable (queue);
         return false;
     }

@@ -239,3 +239,101 @@ Test (virtqueue_state, hostile_state_is_refused_or_harmless)
         virtq_rig_clear (&rig);
     }
 }
+
+/* A state with these positions, for the ring of the rig's driver. */
+static GBytes *
+craft (const VirtqRig *rig, bool broken, uint16_t avail, uint16_t used, unsigned wraps)
+{
+    VmmVirtqueueLayout layout = vmm_virtq_driver_layout (rig->driver);
+    uint64_t features = vmm_virtq_driver_features (rig->driver);
+    g_autoptr (VmmStateWriter) writer = vmm_state_writer_new ();
+
+    vmm_state_writer_begin (writer, "queue", 1);
+    vmm_state_put_bool (writer, true);
+    vmm_state_put_bool (writer, broken);
+    vmm_state_put_bool (writer, (features & VMM_VIRTIO_F_RING_PACKED) != 0);
+    vmm_state_put_bool (writer, (features & VMM_VIRTIO_F_EVENT_IDX) != 0);
+    vmm_state_put_bool (writer, false);
+    vmm_state_put_u16 (writer, layout.size);
+    vmm_state_put_u64 (writer, layout.desc);
+    vmm_state_put_u64 (writer, layout.driver);
+    vmm_state_put_u64 (writer, layout.device);
+    vmm_state_put_u16 (writer, avail);
+    vmm_state_put_u16 (writer, used);
+    vmm_state_put_bool (writer, (wraps & 1) != 0);
+    vmm_state_put_bool (writer, (wraps & 2) != 0);
+    vmm_state_writer_end (writer);
+    return vmm_state_writer_finish (writer);
+}
+
+/* Positions of a packed ring with 8 slots: only those with nothing in between can be. */
+Test (virtqueue_state, packed_positions_are_checked)
+{
+    static const uint16_t slots[] = {0, 1, 7, 8, 9, 0x7fff, 0x8000, 0xffff};
+    VirtqRig rig;
+
+    virtq_rig_init (&rig, MEMORY, 8, VMM_VIRTQ_PACKED | VMM_VIRTQ_EVENT_IDX);
+    for (unsigned a = 0; a < G_N_ELEMENTS (slots); a++) {
+        for (unsigned u = 0; u < G_N_ELEMENTS (slots); u++) {
+            for (unsigned wraps = 0; wraps < 4; wraps++) {
+                g_autoptr (GBytes) state = craft (&rig, false, slots[a], slots[u], wraps);
+                bool can_be = slots[a] < 8 && a == u && (wraps == 0 || wraps == 3);
+
+                cr_assert_eq (load (rig.queue, state), can_be, "%u, %u, wraps %u", slots[a], slots[u], wraps);
+                cr_assert_eq (vmm_virtqueue_is_enabled (rig.queue), can_be);
+            }
+        }
+    }
+    virtq_rig_clear (&rig);
+}
+
+/* Of a ring that is broken anything inside may be said: it is not looked at any more. */
+Test (virtqueue_state, a_broken_ring_stays_broken)
+{
+    VirtqRig rig;
+    VmmVirtqSegment out;
+
+    virtq_rig_init (&rig, MEMORY, 8, VMM_VIRTQ_PACKED);
+    out = vmm_virtq_heap_alloc (&rig.heap, 4);
+    virtq_rig_send (&rig, out, 1);
+    for (unsigned at = 0; at < 10; at++) {
+        g_autoptr (GBytes) state = craft (&rig, true, (uint16_t)at, 3, at & 3);
+
+        cr_assert_eq (load (rig.queue, state), at < 8);
+        cr_assert_eq (vmm_virtqueue_is_broken (rig.queue), at < 8);
+        cr_assert_eq (virtq_rig_serve (&rig, 1), 0);
+    }
+    virtq_rig_clear (&rig);
+}
+
+/*
+ * Positions that can be, and yet are not where the driver is: whatever the device then takes for chains, it
+ * writes nothing beside the ring.
+ */
+Test (virtqueue_state, wrong_positions_stay_inside_the_ring)
+{
+    static const unsigned modes[] = {0, VMM_VIRTQ_EVENT_IDX, VMM_VIRTQ_PACKED,
+                                     VMM_VIRTQ_PACKED | VMM_VIRTQ_EVENT_IDX};
+
+    for (size_t m = 0; m < G_N_ELEMENTS (modes); m++) {
+        for (unsigned at = 0; at < 16; at++) {
+            unsigned position = (modes[m] & VMM_VIRTQ_PACKED) != 0 ? at % 8 : at * 0x1111u;
+            g_autoptr (GBytes) state = NULL;
+            g_autofree uint8_t *zeros = g_malloc0 (4096);
+            VmmVirtqSegment out, guard;
+            VirtqRig rig;
+
+            virtq_rig_init (&rig, MEMORY, 8, modes[m]);
+            guard = vmm_virtq_heap_alloc (&rig.heap, 4096);
+            out = vmm_virtq_heap_alloc (&rig.heap, 4);
+            virtq_rig_send (&rig, out, 3);
+            state = craft (&rig, false, (uint16_t)position, (uint16_t)position, at < 8 ? 3 : 0);
+            cr_assert (load (rig.queue, state));
+            virtq_rig_serve (&rig, 20);
+            vmm_virtqueue_publish (rig.queue);
+            vmm_virtqueue_arm (rig.queue);
+            cr_assert_arr_eq (vmm_virtq_heap_bytes (&rig.heap, guard), zeros, 4096);
+            virtq_rig_clear (&rig);
+        }
+    }
+}
