@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest that writes nonsense into the registers of a device on PCI and of one that is memory-mapped. Each
- * record is one access: kind and width, offset, value. Whatever comes, a reset afterwards gives a device that
- * is as new.
+ * record is one access: kind and width, offset, value. An input that begins with 0xff or 0xfe is the saved
+ * state of the one or the other, with a few accesses after it. Whatever comes, a reset afterwards gives a
+ * device that is as new.
  */
 #include <string.h>
 
@@ -14,6 +15,8 @@
 
 #define RECORD 12u
 #define RECORDS_MAX 300u
+#define STATE_PCI 0xffu
+#define STATE_MMIO 0xfeu
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t len);
 
@@ -68,6 +71,30 @@ step (Fuzz *fuzz, const uint8_t *record)
     }
 }
 
+static void
+play (Fuzz *fuzz, const uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < RECORDS_MAX && (i + 1) * RECORD <= len; i++)
+        step (fuzz, data + i * RECORD);
+}
+
+static void
+load (Fuzz *fuzz, const uint8_t *data, size_t len)
+{
+    const VmmDeviceOps *ops = data[0] == STATE_PCI ? &vmm_virtio_pci_device_ops : &vmm_virtio_mmio_device_ops;
+    void *transport = data[0] == STATE_PCI ? (void *)fuzz->pci : (void *)fuzz->mmio;
+    g_autoptr (GBytes) bytes = g_bytes_new (data + 1, len - 1);
+    g_autoptr (VmmStateReader) reader = vmm_state_reader_new (bytes);
+    uint32_t version;
+
+    if (!vmm_state_reader_enter (reader, ops->name, 1, &version, NULL) ||
+        !ops->load (transport, reader, version))
+        ops->reset (transport);
+    vmm_virtio_pci_bar_ops.write (fuzz->pci, 0x3000, 2, 0);
+    vmm_virtio_mmio_bus_ops.write (fuzz->mmio, 0x50, 4, 0);
+    vmm_virtio_pci_bar_ops.read (fuzz->pci, 0x1000, 1);
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t len)
 {
@@ -82,8 +109,10 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t len)
     g_mutex_init (&fuzz.lock);
     fuzz.pci = vmm_virtio_pci_new (fuzz.devices[0], &pci_config, NULL);
     fuzz.mmio = vmm_virtio_mmio_new (fuzz.devices[1], &mmio_config);
-    for (size_t i = 0; i < RECORDS_MAX && (i + 1) * RECORD <= len; i++)
-        step (&fuzz, data + i * RECORD);
+    if (len > 0 && data[0] >= STATE_MMIO)
+        load (&fuzz, data, len);
+    else
+        play (&fuzz, data, len);
     vmm_virtio_pci_device_ops.reset (fuzz.pci);
     vmm_virtio_mmio_device_ops.reset (fuzz.mmio);
     for (unsigned i = 0; i < 2; i++) {
