@@ -7,12 +7,15 @@
 
 #include "devices/virtio/balloon.h"
 #include "virtio-driver.h"
+#include "vmm/core/guest-memory-internal.h"
 
 #define RECORD 12u
 #define RECORDS_MAX 200u
 #define QUEUES 5u
 #define MEMORY (4u << 20)
-#define FEATURES ((UINT64_C (1) << 1) | (UINT64_C (1) << 5))
+/* Offered or not, as memory is of huge pages or not. */
+#define F_MUST_TELL_HOST (UINT64_C (1) << 0)
+#define FEATURES ((UINT64_C (1) << 1) | (UINT64_C (1) << 5) | F_MUST_TELL_HOST)
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t len);
 
@@ -46,7 +49,7 @@ step (Fuzz *fuzz, const uint8_t *record)
 
         if (queue == 2)
             memcpy (pages, record + 2, RECORD - 2);
-        out = vmm_virtq_heap_put (&fuzz->heap, pages, record[5] % 17 + 1);
+        out = vmm_virtq_heap_put (&fuzz->heap, pages, record[5] % sizeof pages + 1);
         if (page - 1 < 256 || pages[1] < 256)
             return;
         vmm_virtq_driver_add (fuzz->queues[queue], &out, 1, &in, record[6] & 1 || queue > 2);
@@ -62,9 +65,12 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t len)
     VmmGuestMemory *memory = vmm_virtq_memory_new (MEMORY);
     VmmLoop *loop = vmm_loop_new ("fuzz", NULL);
     VmmVirtioEnv env = {.memory = memory, .loop = loop, .name = "balloon0"};
-    Fuzz fuzz = {.device = vmm_virtio_balloon_new (&env, &config)};
+    Fuzz fuzz = {0};
     unsigned mode = len > 0 ? data[0] % 8 : 0;
 
+    if (len > 0 && (data[0] & 0x40) != 0)
+        memory->granule = 4 << 12;
+    fuzz.device = vmm_virtio_balloon_new (&env, &config);
     vmm_virtq_heap_init (&fuzz.heap, memory, 0x1000, 0xff000);
     for (unsigned i = 0; i < QUEUES; i++)
         fuzz.queues[i] = vmm_virtq_driver_new (&fuzz.heap, 32, mode);

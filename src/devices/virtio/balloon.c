@@ -7,6 +7,10 @@
  * touched. So deflating is nothing but an answer. Which pages a guest names is its own risk: what is not RAM
  * is passed over, and nothing but its own memory can be lost.
  *
+ * Of huge pages only whole ones go back. What the guest reports as free is usually as large; what it inflates
+ * is counted until a huge page is in the balloon as a whole (balloon-huge.c), if the driver tells before it
+ * takes something back. Where nothing can come of it the user is told, once for each driver.
+ *
  * Statistics go round: the driver gives a buffer of them, the device keeps it and gives it back when it wants
  * newer ones. It does so for some seconds after somebody asked, and never unasked.
  *
@@ -14,26 +18,21 @@
  * were not negotiated, Linux does not. Each queue after the first two that is not the statistics' takes
  * reports, therefore; of other kinds there are none here.
  */
-#include "devices/virtio/balloon.h"
+#include "devices/virtio/balloon-internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/core/bytes.h"
 
 #define QUEUE_SIZE 128u
 #define N_QUEUES 5u
+#define F_MUST_TELL_HOST (UINT64_C (1) << 0)
 #define F_STATS_VQ (UINT64_C (1) << 1)
 #define F_DEFLATE_ON_OOM (UINT64_C (1) << 2)
 #define F_REPORTING (UINT64_C (1) << 5)
 /* Section 5.5.4; what follows belongs to features that are not offered. */
 #define CONFIG_ACTUAL 4u
 #define CONFIG_SIZE 8u
-/* A page is 4 KiB, whatever the guest's pages are (section 5.5.6). */
-#define PAGE_SHIFT 12u
-#define BATCH 256u
-/* The pages of one chain, and the chains of one wake-up; what a chain has beyond is not given back. */
-#define PAGES_PER_CHAIN 4096u
 #define CHAINS_PER_WAKE 16u
 #define STAT_SIZE 10u
 #define STATS_PER_CHAIN 64u
@@ -42,39 +41,20 @@
 
 enum { INFLATE, DEFLATE, STATS };
 
-typedef struct {
-    VmmVirtioDevice *device;
-    VmmGuestMemory *memory;
-    VmmVirtioBalloonConfig config;
-    /* The loop's thread. */
-    VmmChain chain;
-    VmmChain stats_chain;
-    bool has_stats_chain;
-    VmmLoopTimer *timer;
-    unsigned polls;  /* that are still to be done */
-    uint32_t again;  /* queues to be looked at again; posted */
-    bool quiet;      /* paused, or without a driver */
-    GMutex lock;     /* of what follows */
-    uint32_t target; /* pages */
-    uint32_t actual; /* pages */
-    bool asked;      /* posted, not yet run */
-    uint32_t has;
-    uint64_t stats[VMM_BALLOON_STATS];
-} Balloon;
-
 static uint64_t
 balloon_features (void *model)
 {
-    const Balloon *balloon = model;
+    const VmmBalloon *balloon = model;
 
-    return F_STATS_VQ | (balloon->config.deflate_on_oom ? F_DEFLATE_ON_OOM : 0) |
+    return F_STATS_VQ | (vmm_balloon_has_huge_pages (balloon) ? F_MUST_TELL_HOST : 0) |
+           (balloon->config.deflate_on_oom ? F_DEFLATE_ON_OOM : 0) |
            (balloon->config.reporting ? F_REPORTING : 0);
 }
 
 static void
 balloon_config_read (void *model, unsigned offset, void *buf, unsigned len)
 {
-    Balloon *balloon = model;
+    VmmBalloon *balloon = model;
     uint8_t bytes[CONFIG_SIZE];
 
     g_mutex_lock (&balloon->lock);
@@ -87,7 +67,7 @@ balloon_config_read (void *model, unsigned offset, void *buf, unsigned len)
 static void
 balloon_config_write (void *model, unsigned offset, const void *buf, unsigned len)
 {
-    Balloon *balloon = model;
+    VmmBalloon *balloon = model;
     uint8_t bytes[CONFIG_SIZE] = {0};
 
     g_mutex_lock (&balloon->lock);
@@ -97,69 +77,8 @@ balloon_config_write (void *model, unsigned offset, const void *buf, unsigned le
     g_mutex_unlock (&balloon->lock);
 }
 
-static int
-compare_pages (const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a;
-    uint32_t y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Neighbours are given back together: one call of the kernel, and huge pages go whole. */
 static void
-discard_pages (Balloon *balloon, uint32_t *pages, unsigned n)
-{
-    unsigned i = 0;
-
-    qsort (pages, n, sizeof *pages, compare_pages);
-    while (i < n) {
-        unsigned first = i++;
-
-        while (i < n && pages[i] - pages[i - 1] <= 1)
-            i++;
-        vmm_guest_memory_discard (balloon->memory, (uint64_t)pages[first] << PAGE_SHIFT,
-                                  ((uint64_t)pages[i - 1] - pages[first] + 1) << PAGE_SHIFT);
-    }
-}
-
-static void
-inflate (Balloon *balloon, VmmChain *chain)
-{
-    uint32_t pages[BATCH];
-    unsigned done = 0;
-
-    while (done < PAGES_PER_CHAIN) {
-        unsigned n = (unsigned)(vmm_chain_read (chain, pages, sizeof pages) / sizeof pages[0]);
-
-        if (n == 0)
-            break;
-        for (unsigned i = 0; i < n; i++)
-            pages[i] = GUINT32_FROM_LE (pages[i]);
-        discard_pages (balloon, pages, n);
-        done += n;
-    }
-}
-
-/* A chain of free pages (section 5.5.6.7), each buffer a run of them. */
-static void
-report (Balloon *balloon, const VmmChain *chain)
-{
-    uint64_t left = vmm_guest_memory_size (balloon->memory);
-
-    for (unsigned i = 0; i < chain->n_writable; i++) {
-        const struct iovec *run = &chain->iov[chain->n_readable + i];
-
-        /* More than all there is cannot be free. */
-        if (run->iov_len > left)
-            break;
-        left -= run->iov_len;
-        vmm_guest_memory_discard_mapped (balloon->memory, run);
-    }
-}
-
-static void
-give_back_stats (Balloon *balloon)
+give_back_stats (VmmBalloon *balloon)
 {
     VmmVirtqueue *queue = vmm_virtio_device_queue (balloon->device, STATS);
 
@@ -171,7 +90,7 @@ give_back_stats (Balloon *balloon)
 }
 
 static void
-read_stats (Balloon *balloon)
+read_stats (VmmBalloon *balloon)
 {
     uint8_t stat[STAT_SIZE];
 
@@ -192,7 +111,7 @@ read_stats (Balloon *balloon)
 }
 
 static void
-take_stats (Balloon *balloon)
+take_stats (VmmBalloon *balloon)
 {
     VmmVirtqueue *queue = vmm_virtio_device_queue (balloon->device, STATS);
 
@@ -208,7 +127,7 @@ static void balloon_notify (void *model, unsigned index);
 static void
 on_again (void *user)
 {
-    Balloon *balloon = user;
+    VmmBalloon *balloon = user;
     uint32_t again = balloon->again;
 
     balloon->again = 0;
@@ -219,7 +138,7 @@ on_again (void *user)
 }
 
 static void
-serve_later (Balloon *balloon, unsigned index)
+serve_later (VmmBalloon *balloon, unsigned index)
 {
     bool posted = balloon->again != 0;
 
@@ -231,7 +150,7 @@ serve_later (Balloon *balloon, unsigned index)
 static void
 balloon_notify (void *model, unsigned index)
 {
-    Balloon *balloon = model;
+    VmmBalloon *balloon = model;
     VmmVirtqueue *queue = vmm_virtio_device_queue (balloon->device, index);
     uint64_t features = vmm_virtio_device_features (balloon->device);
     unsigned n = 0;
@@ -242,9 +161,11 @@ balloon_notify (void *model, unsigned index)
     }
     while (n < CHAINS_PER_WAKE && vmm_virtqueue_pop (queue, &balloon->chain)) {
         if (index == INFLATE)
-            inflate (balloon, &balloon->chain);
+            vmm_balloon_inflate (balloon);
+        else if (index == DEFLATE)
+            vmm_balloon_deflate (balloon);
         else if (index != DEFLATE && (features & F_REPORTING) != 0)
-            report (balloon, &balloon->chain);
+            vmm_balloon_report (balloon);
         vmm_virtqueue_push (queue, &balloon->chain);
         n++;
     }
@@ -256,7 +177,7 @@ balloon_notify (void *model, unsigned index)
 static void
 poll_stats (void *user)
 {
-    Balloon *balloon = user;
+    VmmBalloon *balloon = user;
 
     if (balloon->quiet || balloon->polls == 0)
         return;
@@ -271,7 +192,7 @@ poll_stats (void *user)
 static void
 on_asked (void *user)
 {
-    Balloon *balloon = user;
+    VmmBalloon *balloon = user;
     bool polling = balloon->polls > 0;
 
     g_mutex_lock (&balloon->lock);
@@ -283,7 +204,7 @@ on_asked (void *user)
 }
 
 static void
-go_on (Balloon *balloon)
+go_on (VmmBalloon *balloon)
 {
     balloon->quiet = false;
     poll_stats (balloon);
@@ -292,13 +213,19 @@ go_on (Balloon *balloon)
 static void
 balloon_activate (void *model)
 {
-    go_on (model);
+    VmmBalloon *balloon = model;
+
+    balloon->told = false;
+    if (vmm_balloon_has_huge_pages (balloon) &&
+        (vmm_virtio_device_features (balloon->device) & F_MUST_TELL_HOST) != 0)
+        balloon->huge = vmm_balloon_huge_new (balloon->memory);
+    go_on (balloon);
 }
 
 static void
 balloon_quiesce (void *model)
 {
-    Balloon *balloon = model;
+    VmmBalloon *balloon = model;
 
     balloon->quiet = true;
     if (balloon->timer != NULL)
@@ -317,7 +244,7 @@ balloon_resume (void *model)
 static void
 balloon_queue_reset (void *model, unsigned index)
 {
-    Balloon *balloon = model;
+    VmmBalloon *balloon = model;
 
     if (index == STATS)
         balloon->has_stats_chain = false;
@@ -326,11 +253,12 @@ balloon_queue_reset (void *model, unsigned index)
 static void
 balloon_reset (void *model)
 {
-    Balloon *balloon = model;
+    VmmBalloon *balloon = model;
 
     balloon->quiet = true;
     balloon->polls = 0;
     balloon->has_stats_chain = false;
+    g_clear_pointer (&balloon->huge, vmm_balloon_huge_free);
     g_mutex_lock (&balloon->lock);
     balloon->actual = 0;
     balloon->has = 0;
@@ -340,7 +268,7 @@ balloon_reset (void *model)
 static void
 balloon_save (void *model, VmmStateWriter *writer)
 {
-    Balloon *balloon = model;
+    VmmBalloon *balloon = model;
 
     g_mutex_lock (&balloon->lock);
     vmm_state_put_u32 (writer, balloon->target);
@@ -351,12 +279,12 @@ balloon_save (void *model, VmmStateWriter *writer)
 static bool
 balloon_load (void *model, VmmStateReader *reader, uint32_t version)
 {
-    Balloon *balloon = model;
+    VmmBalloon *balloon = model;
     uint32_t target = 0;
     uint32_t actual = 0;
 
     if (!vmm_state_get_u32 (reader, &target) || !vmm_state_get_u32 (reader, &actual) ||
-        target > vmm_guest_memory_size (balloon->memory) >> PAGE_SHIFT)
+        target > vmm_guest_memory_size (balloon->memory) >> VMM_BALLOON_PAGE_SHIFT)
         return false;
     g_mutex_lock (&balloon->lock);
     balloon->target = target;
@@ -368,7 +296,7 @@ balloon_load (void *model, VmmStateReader *reader, uint32_t version)
 static void
 end_timer (void *user)
 {
-    Balloon *balloon = user;
+    VmmBalloon *balloon = user;
 
     if (balloon->timer != NULL)
         vmm_loop_timer_free (balloon->timer);
@@ -379,11 +307,12 @@ end_timer (void *user)
 static void
 balloon_free (void *model)
 {
-    Balloon *balloon = model;
+    VmmBalloon *balloon = model;
 
     /* What was posted has run after this. */
     if (balloon->device != NULL)
         vmm_loop_call (vmm_virtio_device_loop (balloon->device), end_timer, balloon);
+    vmm_balloon_huge_free (balloon->huge);
     vmm_chain_clear (&balloon->chain);
     vmm_chain_clear (&balloon->stats_chain);
     g_mutex_clear (&balloon->lock);
@@ -409,9 +338,9 @@ static const VmmVirtioModel balloon_model = {
 };
 
 static uint32_t
-pages_of (const Balloon *balloon, uint64_t bytes)
+pages_of (const VmmBalloon *balloon, uint64_t bytes)
 {
-    return (uint32_t)(MIN (bytes, vmm_guest_memory_size (balloon->memory)) >> PAGE_SHIFT);
+    return (uint32_t)(MIN (bytes, vmm_guest_memory_size (balloon->memory)) >> VMM_BALLOON_PAGE_SHIFT);
 }
 
 /**
@@ -424,7 +353,7 @@ pages_of (const Balloon *balloon, uint64_t bytes)
 VmmVirtioDevice *
 vmm_virtio_balloon_new (const VmmVirtioEnv *env, const VmmVirtioBalloonConfig *config)
 {
-    Balloon *balloon = g_new0 (Balloon, 1);
+    VmmBalloon *balloon = g_new0 (VmmBalloon, 1);
 
     balloon->memory = env->memory;
     balloon->config = *config;
@@ -447,12 +376,26 @@ vmm_virtio_balloon_new (const VmmVirtioEnv *env, const VmmVirtioBalloonConfig *c
 void
 vmm_virtio_balloon_set_target (VmmVirtioDevice *device, uint64_t bytes)
 {
-    Balloon *balloon = vmm_virtio_device_model (device);
+    VmmBalloon *balloon = vmm_virtio_device_model (device);
 
     g_mutex_lock (&balloon->lock);
     balloon->target = pages_of (balloon, bytes);
     g_mutex_unlock (&balloon->lock);
     vmm_virtio_device_config_changed (device);
+}
+
+/**
+ * vmm_virtio_balloon_target:
+ *
+ * Returns: how large it is to be, in bytes. Any thread
+ */
+uint64_t
+vmm_virtio_balloon_target (VmmVirtioDevice *device)
+{
+    VmmBalloon *balloon = vmm_virtio_device_model (device);
+    g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&balloon->lock);
+
+    return (uint64_t)balloon->target << VMM_BALLOON_PAGE_SHIFT;
 }
 
 /**
@@ -465,12 +408,12 @@ vmm_virtio_balloon_set_target (VmmVirtioDevice *device, uint64_t bytes)
 void
 vmm_virtio_balloon_get (VmmVirtioDevice *device, VmmVirtioBalloonInfo *ret_info)
 {
-    Balloon *balloon = vmm_virtio_device_model (device);
+    VmmBalloon *balloon = vmm_virtio_device_model (device);
     bool asked;
 
     g_mutex_lock (&balloon->lock);
-    ret_info->target = (uint64_t)balloon->target << PAGE_SHIFT;
-    ret_info->actual = (uint64_t)balloon->actual << PAGE_SHIFT;
+    ret_info->target = (uint64_t)balloon->target << VMM_BALLOON_PAGE_SHIFT;
+    ret_info->actual = (uint64_t)balloon->actual << VMM_BALLOON_PAGE_SHIFT;
     ret_info->has = balloon->has;
     memcpy (ret_info->stats, balloon->stats, sizeof ret_info->stats);
     asked = balloon->asked;

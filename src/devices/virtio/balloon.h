@@ -37,6 +37,7 @@ VmmVirtioDevice *vmm_virtio_balloon_new (const VmmVirtioEnv *env, const VmmVirti
 
 /* Any thread. */
 void vmm_virtio_balloon_set_target (VmmVirtioDevice *device, uint64_t bytes);
+uint64_t vmm_virtio_balloon_target (VmmVirtioDevice *device);
 void vmm_virtio_balloon_get (VmmVirtioDevice *device, VmmVirtioBalloonInfo *ret_info);
 const char *vmm_virtio_balloon_stat_name (unsigned stat);
 

@@ -240,6 +240,17 @@ vmm_guest_memory_size (const VmmGuestMemory *memory)
 }
 
 /**
+ * vmm_guest_memory_page_size:
+ *
+ * Returns: bytes of the host's pages behind it: of huge ones, where the user wants them
+ */
+uint64_t
+vmm_guest_memory_page_size (const VmmGuestMemory *memory)
+{
+    return memory->granule;
+}
+
+/**
  * vmm_guest_memory_n_regions:
  *
  * Returns: how many regions there are

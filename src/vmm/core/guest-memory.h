@@ -67,6 +67,7 @@ VmmGuestMemory *vmm_guest_memory_new (const VmmMemRange *ranges, size_t n_ranges
 void vmm_guest_memory_free (VmmGuestMemory *memory);
 
 uint64_t vmm_guest_memory_size (const VmmGuestMemory *memory);
+uint64_t vmm_guest_memory_page_size (const VmmGuestMemory *memory);
 size_t vmm_guest_memory_n_regions (const VmmGuestMemory *memory);
 const VmmMemRegion *vmm_guest_memory_region (const VmmGuestMemory *memory, size_t index);
 int vmm_guest_memory_fd (const VmmGuestMemory *memory);
@@ -82,8 +83,8 @@ size_t vmm_guest_memory_map (VmmGuestMemory *memory, uint64_t gpa, uint64_t len,
                              size_t max_iov);
 
 /* Gives memory back to the host: it reads as zeros from then on. Only whole pages of the backing. */
-bool vmm_guest_memory_discard (VmmGuestMemory *memory, uint64_t gpa, uint64_t len);
-bool vmm_guest_memory_discard_mapped (VmmGuestMemory *memory, const struct iovec *run);
+bool vmm_guest_memory_discard (VmmGuestMemory *memory, uint64_t gpa, uint64_t len, uint64_t *ret_given);
+bool vmm_guest_memory_discard_mapped (VmmGuestMemory *memory, const struct iovec *run, uint64_t *ret_given);
 
 /* Naturally aligned, one memory access each, with the order that rings shared with a guest need. */
 bool vmm_guest_memory_load_u16_acquire (const VmmGuestMemory *memory, uint64_t gpa, uint16_t *ret_value);

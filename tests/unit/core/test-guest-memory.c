@@ -396,14 +396,20 @@ Test (guest_memory, discarded_memory_goes_back)
         g_autoptr (VmmGuestMemory) memory = vmm_guest_memory_new (ranges, 2, &backing, NULL);
         struct iovec run;
         uint8_t bytes[3];
+        uint64_t given = 1;
 
+        cr_assert_eq (vmm_guest_memory_page_size (memory), PAGE);
         cr_assert (vmm_guest_memory_fill (memory, 0, 0xaa, 4u << 20));
         cr_assert (vmm_guest_memory_fill (memory, 1ull << 32, 0xaa, 2u << 20));
-        cr_assert (vmm_guest_memory_discard (memory, 5 * PAGE - 1, 100 * PAGE + 2));
-        cr_assert (vmm_guest_memory_discard (memory, (1ull << 32) + PAGE, PAGE));
+        cr_assert (vmm_guest_memory_discard (memory, 5 * PAGE - 1, 100 * PAGE + 2, &given));
+        cr_assert_eq (given, 100 * PAGE);
+        cr_assert (vmm_guest_memory_discard (memory, (1ull << 32) + PAGE, PAGE, &given));
         cr_assert_eq (resident_pages (vmm_guest_memory_region (memory, 0)), 1024u - 100, "case %u", i);
         cr_assert_eq (vmm_guest_memory_map (memory, 1ull << 32, PAGE, &run, 1), 1);
-        cr_assert (vmm_guest_memory_discard_mapped (memory, &run));
+        cr_assert (vmm_guest_memory_discard_mapped (memory, &run, &given));
+        cr_assert_eq (given, PAGE);
+        cr_assert (vmm_guest_memory_discard (memory, 1, PAGE, &given));
+        cr_assert_eq (given, 0, "no whole page");
         cr_assert (vmm_guest_memory_read (memory, 5 * PAGE - 1, bytes, 2));
         cr_assert_eq (bytes[0], 0xaa);
         cr_assert_eq (bytes[1], 0);
@@ -420,13 +426,14 @@ Test (guest_memory, discard_never_leaves_ram)
     struct iovec elsewhere[] = {
         {first->host - PAGE, PAGE}, {first->host, 11 * PAGE}, {first->host, SIZE_MAX}};
     uint8_t byte = 0;
+    uint64_t given = 1;
 
     cr_assert (vmm_guest_memory_fill (memory, 0, 0xaa, 8 * PAGE));
-    cr_assert_not (vmm_guest_memory_discard (memory, 7 * PAGE, 2 * PAGE));
-    cr_assert_not (vmm_guest_memory_discard (memory, UINT64_MAX - PAGE + 1, 2 * PAGE));
-    cr_assert_not (vmm_guest_memory_discard (memory, 0, UINT64_MAX));
+    cr_assert_not (vmm_guest_memory_discard (memory, 7 * PAGE, 2 * PAGE, &given));
+    cr_assert_not (vmm_guest_memory_discard (memory, UINT64_MAX - PAGE + 1, 2 * PAGE, &given));
+    cr_assert_not (vmm_guest_memory_discard (memory, 0, UINT64_MAX, &given));
     for (size_t i = 0; i < G_N_ELEMENTS (elsewhere); i++)
-        cr_assert_not (vmm_guest_memory_discard_mapped (memory, &elsewhere[i]));
+        cr_assert_not (vmm_guest_memory_discard_mapped (memory, &elsewhere[i], &given));
     cr_assert (vmm_guest_memory_read (memory, 7 * PAGE, &byte, 1));
     cr_assert_eq (byte, 0xaa);
 }

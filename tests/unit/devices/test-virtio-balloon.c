@@ -5,11 +5,13 @@
 
 #include "devices/virtio/balloon.h"
 #include "virtio-driver.h"
+#include "vmm/core/guest-memory-internal.h"
 
 #define MIB (UINT64_C (1) << 20)
 #define MEMORY (32 * MIB)
 #define POOL (8 * MIB)
 #define PAGE 4096u
+#define F_MUST_TELL_HOST (UINT64_C (1) << 0)
 #define F_STATS_VQ (UINT64_C (1) << 1)
 #define F_REPORTING (UINT64_C (1) << 5)
 
@@ -21,26 +23,44 @@ typedef struct {
     VmmVirtioDevice *device;
     VmmVirtqHeap heap;
     VmmVirtqDriver *queues[N];
+    unsigned *n_warnings;
 } Rig;
 
+static void
+on_warning (void *user, const char *text)
+{
+    g_atomic_int_inc ((unsigned *)user);
+}
+
+/* Memory whose pages are @page bytes for the host, or for the balloon so: a test cannot count on huge ones.
+ */
 static Rig
-set_up (uint64_t target)
+set_up_with (uint64_t target, uint64_t page, uint64_t features)
 {
     const VmmVirtioBalloonConfig config = {target, true, true};
     Rig rig = {.memory = vmm_virtq_memory_new (MEMORY), .loop = vmm_loop_new ("balloon", NULL)};
-    VmmVirtioEnv env = {.memory = rig.memory, .loop = rig.loop, .name = "balloon0"};
+    VmmVirtioEnv env = {.memory = rig.memory, .loop = rig.loop, .name = "balloon0", .warn = on_warning};
 
+    rig.memory->granule = page;
+    rig.n_warnings = g_new0 (unsigned, 1);
+    env.user = rig.n_warnings;
     rig.device = vmm_virtio_balloon_new (&env, &config);
     vmm_virtq_heap_init (&rig.heap, rig.memory, 0x1000, 4 * MIB);
     for (unsigned i = 0; i < N; i++)
         rig.queues[i] = vmm_virtq_driver_new (&rig.heap, 64, 0);
     cr_assert (vmm_virtio_driver_negotiate (rig.device, vmm_virtq_driver_features (rig.queues[0]) |
-                                                            F_STATS_VQ | F_REPORTING));
+                                                            F_STATS_VQ | F_REPORTING | features));
     for (unsigned i = 0; i < N; i++)
         vmm_virtio_driver_set_queue (rig.device, i, rig.queues[i]);
     cr_assert (vmm_virtio_driver_start (rig.device));
     memset (vmm_guest_memory_ptr (rig.memory, POOL, POOL), 0xaa, POOL);
     return rig;
+}
+
+static Rig
+set_up (uint64_t target)
+{
+    return set_up_with (target, PAGE, 0);
 }
 
 static void
@@ -52,6 +72,7 @@ tear_down (Rig *rig)
         vmm_virtq_driver_free (rig->queues[i]);
     vmm_loop_free (rig->loop);
     vmm_guest_memory_free (rig->memory);
+    g_free (rig->n_warnings);
 }
 
 static bool
@@ -219,5 +240,111 @@ Test (balloon, saved_and_loaded)
     cr_assert_eq (info.stats[4], 0x1000);
     cr_assert_eq (info.target, 5 * MIB);
     cr_assert_eq (info.actual, 77 * PAGE);
+    tear_down (&rig);
+}
+
+#define HUGE_PAGE (2 * MIB)
+#define PARTS ((unsigned)(HUGE_PAGE / PAGE))
+
+/* Sends @n pages from @first on, @step apart, by chains as long as Linux's. */
+static void
+send_range (Rig *rig, unsigned queue, uint32_t first, unsigned n, unsigned step)
+{
+    uint32_t pages[256];
+
+    for (unsigned done = 0; done < n;) {
+        unsigned some = 0;
+
+        for (; some < 256 && done < n; some++, done++)
+            pages[some] = first + done * step;
+        cr_assert (send_pages (rig, queue, pages, some));
+    }
+}
+
+Test (balloon_huge, a_huge_page_goes_when_all_of_it_is_there, .timeout = 60)
+{
+    Rig rig = set_up_with (0, HUGE_PAGE, F_MUST_TELL_HOST);
+    uint32_t pool = (uint32_t)(POOL / PAGE);
+
+    /* Every second part of two huge pages, then the rest. */
+    send_range (&rig, INFLATE, pool, PARTS, 2);
+    cr_assert_eq (resident (&rig), POOL / PAGE);
+    send_range (&rig, INFLATE, pool + 1, PARTS / 2 - 1, 2);
+    cr_assert_eq (resident (&rig), POOL / PAGE, "one part is missing");
+    send_range (&rig, INFLATE, pool + PARTS - 1, 1, 1);
+    cr_assert_eq (resident (&rig), POOL / PAGE - PARTS);
+    cr_assert_eq (*vmm_guest_memory_ptr (rig.memory, POOL + HUGE_PAGE, 1), 0xaa);
+    /* All of it again is nothing new. */
+    send_range (&rig, INFLATE, pool, PARTS, 1);
+    cr_assert_eq (resident (&rig), POOL / PAGE - PARTS);
+    cr_assert_eq (*rig.n_warnings, 0);
+    tear_down (&rig);
+}
+
+/* What the guest has taken back must not go with the rest of its huge page. */
+Test (balloon_huge, what_was_taken_back_stays, .timeout = 60)
+{
+    Rig rig = set_up_with (0, HUGE_PAGE, F_MUST_TELL_HOST);
+    uint32_t pool = (uint32_t)(POOL / PAGE);
+
+    send_range (&rig, INFLATE, pool, PARTS - 1, 1);
+    send_range (&rig, DEFLATE, pool + 7, 1, 1);
+    send_range (&rig, INFLATE, pool + PARTS - 1, 1, 1);
+    cr_assert_eq (resident (&rig), POOL / PAGE);
+    cr_assert_eq (*vmm_guest_memory_ptr (rig.memory, POOL + 7 * PAGE, 1), 0xaa);
+    /* Nor is anything of the driver before remembered. */
+    vmm_virtio_device_set_status (rig.device, 0);
+    for (unsigned i = 0; i < N; i++)
+        vmm_virtq_driver_reset (rig.queues[i]);
+    cr_assert (vmm_virtio_driver_negotiate (rig.device, VMM_VIRTIO_F_VERSION_1 | F_MUST_TELL_HOST));
+    vmm_virtio_driver_set_queue (rig.device, INFLATE, rig.queues[INFLATE]);
+    cr_assert (vmm_virtio_driver_start (rig.device));
+    send_range (&rig, INFLATE, pool + 7, 1, 1);
+    cr_assert_eq (resident (&rig), POOL / PAGE);
+    tear_down (&rig);
+}
+
+Test (balloon_huge, a_driver_that_does_not_tell_keeps_its_memory_and_the_user_hears_it, .timeout = 60)
+{
+    Rig rig = set_up_with (0, HUGE_PAGE, 0);
+
+    send_range (&rig, INFLATE, (uint32_t)(POOL / PAGE), PARTS, 1);
+    cr_assert_eq (resident (&rig), POOL / PAGE);
+    cr_assert_eq (g_atomic_int_get (rig.n_warnings), 1, "once");
+    tear_down (&rig);
+}
+
+Test (balloon_huge, reports_are_rounded_inwards, .timeout = 60)
+{
+    Rig rig = set_up_with (0, HUGE_PAGE, F_MUST_TELL_HOST);
+    VmmVirtqSegment in[2] = {{POOL, HUGE_PAGE}, {POOL + 2 * MIB + PAGE, 4 * MIB}};
+
+    cr_assert (vmm_virtq_driver_add (rig.queues[REPORTING], NULL, 0, in, 2) >= 0);
+    kick (&rig, REPORTING);
+    cr_assert (wait_used (&rig, REPORTING));
+    cr_assert_eq (resident (&rig), POOL / PAGE - 2 * PARTS);
+    cr_assert_eq (*vmm_guest_memory_ptr (rig.memory, POOL + 2 * MIB + PAGE, 1), 0xaa);
+    cr_assert_eq (*vmm_guest_memory_ptr (rig.memory, POOL + 6 * MIB, 1), 0xaa);
+    tear_down (&rig);
+}
+
+Test (balloon_huge, pages_that_are_none, .timeout = 60)
+{
+    Rig rig = set_up_with (0, HUGE_PAGE, F_MUST_TELL_HOST);
+    const uint32_t pages[] = {UINT32_MAX, (uint32_t)(MEMORY / PAGE), (uint32_t)(MEMORY / PAGE) + 1,
+                              0x80000000};
+
+    cr_assert (send_pages (&rig, INFLATE, pages, G_N_ELEMENTS (pages)));
+    cr_assert (send_pages (&rig, DEFLATE, pages, G_N_ELEMENTS (pages)));
+    send_range (&rig, INFLATE, (uint32_t)(MEMORY / PAGE) - PARTS, PARTS, 1);
+    cr_assert_eq (resident (&rig), POOL / PAGE);
+    tear_down (&rig);
+}
+
+Test (balloon, small_pages_need_no_telling, .timeout = 60)
+{
+    Rig rig = set_up (0);
+
+    cr_assert_eq (vmm_virtio_device_offered (rig.device, 0) & F_MUST_TELL_HOST, 0);
     tear_down (&rig);
 }
