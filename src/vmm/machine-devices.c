@@ -110,7 +110,7 @@ vmm_machine_set_terminal_size (VmmMachine *machine, unsigned columns, unsigned r
  * @name: (nullable): a balloon's name, "balloon0"; NULL: the only one
  * @bytes: how much memory the guest is to give back; it comes to whole pages, and to at most what there is
  *
- * Asks the guest, and does not wait for it.
+ * Asks the guest, and does not wait for it. It is asked again after a reboot.
  *
  * Returns: false with %VMM_ERROR_USAGE when there is no such balloon, with %VMM_ERROR_BUSY when the run is
  * over Since: 0.1
@@ -124,6 +124,50 @@ vmm_machine_set_balloon (VmmMachine *machine, const char *name, uint64_t bytes, 
         return false;
     vmm_virtio_balloon_set_target (device, bytes);
     return true;
+}
+
+/**
+ * vmm_machine_note_balloons:
+ * @board: one that is about to end
+ *
+ * Returns: (transfer full): how large its balloons were to be, of uint64_t, for the board that takes its
+ * place
+ */
+GArray *
+vmm_machine_note_balloons (VmmBoard *board)
+{
+    GArray *targets = g_array_new (FALSE, FALSE, sizeof (uint64_t));
+
+    for (unsigned i = 0; i < vmm_board_n_devices (board); i++) {
+        VmmVirtioDevice *device = vmm_board_device (board, i);
+
+        if (vmm_virtio_device_id (device) == VMM_VIRTIO_ID_BALLOON) {
+            uint64_t target = vmm_virtio_balloon_target (device);
+
+            g_array_append_val (targets, target);
+        }
+    }
+    return targets;
+}
+
+/**
+ * vmm_machine_restore_balloons:
+ * @board: one with the same devices, whose guest does not run yet
+ * @targets: what vmm_machine_note_balloons() gave
+ *
+ * What was asked of the guest before its reboot is asked of it again.
+ */
+void
+vmm_machine_restore_balloons (VmmBoard *board, const GArray *targets)
+{
+    guint next = 0;
+
+    for (unsigned i = 0; i < vmm_board_n_devices (board) && next < targets->len; i++) {
+        VmmVirtioDevice *device = vmm_board_device (board, i);
+
+        if (vmm_virtio_device_id (device) == VMM_VIRTIO_ID_BALLOON)
+            vmm_virtio_balloon_set_target (device, g_array_index (targets, uint64_t, next++));
+    }
 }
 
 /**

@@ -90,4 +90,8 @@ void vmm_machine_on_watchdog (void *user, VmmWatchdogFinding finding, unsigned i
 gboolean vmm_machine_on_timeout (gpointer user);
 gboolean vmm_machine_on_panic_grace (gpointer user);
 
+/* machine-devices.c */
+GArray *vmm_machine_note_balloons (VmmBoard *board);
+void vmm_machine_restore_balloons (VmmBoard *board, const GArray *targets);
+
 #endif

@@ -161,6 +161,7 @@ static void
 reboot (VmmMachine *machine)
 {
     g_autoptr (VmmBoard) old = NULL;
+    g_autoptr (GArray) balloons = NULL;
     g_autoptr (GError) error = NULL;
     VmmBoard *board;
 
@@ -179,10 +180,13 @@ reboot (VmmMachine *machine)
     /* A panic of the boot before ends nothing now. */
     g_source_set_ready_time (machine->panic_grace, -1);
     /* Before the new one takes the memory that it has. */
+    balloons = vmm_machine_note_balloons (old);
     g_clear_pointer (&old, vmm_board_free);
     hand_over_stdio (machine, false);
     board = build_board (machine, &error);
     vmm_machine_size_terminal (machine, board);
+    if (board != NULL)
+        vmm_machine_restore_balloons (board, balloons);
     g_mutex_lock (&machine->lock);
     machine->board = board;
     g_mutex_unlock (&machine->lock);

@@ -429,6 +429,32 @@ Test (machine, a_paused_machine_does_not_reboot, .timeout = 60)
     vmm_machine_free (machine);
 }
 
+/* Each boot has a new board, and what was asked of the guest is asked again. */
+Test (machine, the_balloon_keeps_its_size_over_reboots, .timeout = 60)
+{
+    need_kvm ();
+    g_autoptr (VmmConfig) config = make_config ("reset-acpi", -1, -1);
+    g_autoptr (GError) error = NULL;
+    const VmmBalloonInfo *info;
+    gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+
+    set (config, "on-reboot", "reboot");
+    set (config, "balloon", "on,size=4M");
+    VmmMachine *machine = make_machine (config);
+
+    cr_assert (vmm_machine_start (machine, NULL));
+    cr_assert (vmm_machine_set_balloon (machine, NULL, 8 << 20, &error));
+    while (vmm_machine_get_info (machine)->boots < 3 && g_get_monotonic_time () < end)
+        run_loop (5);
+    cr_assert_geq (vmm_machine_get_info (machine)->boots, 3);
+    info = vmm_machine_get_balloon (machine, NULL, &error);
+    cr_assert_not_null (info);
+    cr_assert_eq (info->target_bytes, 8 << 20);
+    vmm_machine_stop (machine, NULL);
+    check_kind (run (machine), VMM_VERDICT_STOPPED);
+    vmm_machine_free (machine);
+}
+
 Test (machine, a_machine_can_be_freed_in_any_state, .timeout = 60)
 {
     need_kvm ();
