@@ -43,22 +43,6 @@ vmm_backends_new (const VmmDeviceHost *host, GError **error)
 }
 
 /**
- * vmm_backends_flush:
- *
- * The machine's thread, no device being in use: brings to the host what is on its way.
- */
-void
-vmm_backends_flush (VmmBackends *backends)
-{
-    for (guint i = 0; i < backends->devices->len; i++) {
-        const VmmDeviceSpec *spec = backends->devices->pdata[i];
-
-        if (spec->kind->flush != NULL)
-            spec->kind->flush (backends->backends[i]);
-    }
-}
-
-/**
  * vmm_backends_free:
  * @backends: (nullable): no board uses them any more
  *
@@ -78,6 +62,32 @@ vmm_backends_free (VmmBackends *backends)
     g_ptr_array_unref (backends->devices);
     g_free (backends->backends);
     g_free (backends);
+}
+
+/**
+ * vmm_backends_settle:
+ * @notice: is told of each loss
+ * @user: what it gets
+ *
+ * The machine's thread: the guest is gone for good, and no board uses them any more.
+ *
+ * Returns: whether all that the guest wrote has its place
+ */
+bool
+vmm_backends_settle (VmmBackends *backends, void (*notice) (void *user, const char *text), void *user)
+{
+    bool ok = true;
+
+    for (guint i = 0; i < backends->devices->len; i++) {
+        const VmmDeviceSpec *spec = backends->devices->pdata[i];
+        g_autoptr (GError) error = NULL;
+
+        if (spec->kind->settle == NULL || spec->kind->settle (backends->backends[i], &error))
+            continue;
+        notice (user, error->message);
+        ok = false;
+    }
+    return ok;
 }
 
 /**

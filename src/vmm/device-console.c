@@ -145,10 +145,11 @@ open_backend (const void *data, const VmmDeviceHost *host, GError **error)
     return backend;
 }
 
-static void
-flush_backend (void *data)
+static bool
+settle (void *data, GError **error)
 {
     vmm_chardev_flush (vmm_endpoint_chardev (((Backend *)data)->endpoint), FLUSH_PATIENCE_MS);
+    return true;
 }
 
 static void
@@ -226,7 +227,7 @@ const VmmDeviceKind vmm_device_kind_console = {
     .cmdline = cmdline,
     .is_shared = is_shared,
     .open = open_backend,
-    .flush = flush_backend,
+    .settle = settle,
     .close = close_backend,
     .make = make,
     .make_shared = make_shared,

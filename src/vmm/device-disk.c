@@ -20,6 +20,7 @@ typedef struct {
 typedef struct {
     VmmBlock *block;
     VmmLimits limits;
+    char *path;
 } Disk;
 
 #define IOPS_MAX UINT64_C (1000000000)
@@ -114,8 +115,24 @@ open_backend (const void *data, const VmmDeviceHost *host, GError **error)
         return NULL;
     disk = g_new0 (Disk, 1);
     disk->block = block;
+    disk->path = g_strdup (description->block.path);
     vmm_limits_init (&disk->limits, description->iops, description->bps, vmm_now_ns ());
     return disk;
+}
+
+static bool
+settle_backend (void *backend, GError **error)
+{
+    const Disk *disk = backend;
+    int failed = disk->block->ops->commit != NULL ? disk->block->ops->commit (disk->block) : 0;
+
+    if (failed == 0)
+        return true;
+    g_set_error (
+        error, VMM_ERROR, VMM_ERROR_HOST,
+        "disk \"%s\": what the guest wrote since its last flush could not be stored, and is lost: %s",
+        disk->path, g_strerror (failed));
+    return false;
 }
 
 static void
@@ -124,6 +141,7 @@ close_backend (void *backend)
     Disk *disk = backend;
 
     vmm_block_free (disk->block);
+    g_free (disk->path);
     g_free (disk);
 }
 
@@ -158,6 +176,7 @@ const VmmDeviceKind vmm_device_kind_disk = {
     .parse = parse,
     .free_description = free_description,
     .open = open_backend,
+    .settle = settle_backend,
     .close = close_backend,
     .make = make,
 };

@@ -68,7 +68,8 @@ typedef struct {
  * @cmdline: (nullable): what the default command line says of the first one that has something to say
  * @is_shared: (nullable): whether all of the kind that say so are one device, made by @make_shared
  * @open: (nullable): the backend; NULL with an error that names the file, the interface, ...
- * @flush: (nullable): brings to the host what the backend still has, at the end of a run
+ * @settle: (nullable): the guest is gone for good, and no device uses it: brings what the guest wrote to its
+ * place. False with an error of what is lost
  * @close: (nullable): ends it; no device uses it any more
  * @make: the virtio device of one boot; @backend is free to be used again after the device's end
  * @make_shared: (nullable): the same, of several
@@ -84,7 +85,7 @@ typedef struct {
     const char *(*cmdline) (const void *description);
     bool (*is_shared) (const void *description);
     void *(*open) (const void *description, const VmmDeviceHost *host, GError **error);
-    void (*flush) (void *backend);
+    bool (*settle) (void *backend, GError **error);
     void (*close) (void *backend);
     VmmVirtioDevice *(*make) (const void *description, void *backend, const VmmVirtioEnv *env,
                               GError **error);

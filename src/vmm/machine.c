@@ -213,6 +213,20 @@ name_function (VmmMachine *machine)
         where != NULL ? g_strdup_printf ("%s  in %s\n", report, where) : g_steal_pointer (&report);
 }
 
+/* A run is no success when something that the guest wrote is lost. */
+static void
+settle (VmmMachine *machine)
+{
+    g_autofree char *reason = NULL;
+
+    if (vmm_backends_settle (machine->backends, on_notice, machine) ||
+        vmm_verdict_exit_code (machine->kind, machine->guest_code) != VMM_EXIT_POWEROFF)
+        return;
+    reason = g_steal_pointer (&machine->reason);
+    machine->kind = VMM_VERDICT_HOST_ERROR;
+    machine->reason = g_strdup_printf ("%s, but not all that it wrote could be stored", reason);
+}
+
 static void
 fill_verdict (VmmMachine *machine)
 {
@@ -285,7 +299,7 @@ on_wake (gpointer user)
     vmm_timer_clear (&machine->slow_check);
     vmm_timer_clear (&machine->panic_grace);
     vmm_chardev_flush (vmm_endpoint_chardev (machine->serial), FLUSH_PATIENCE_MS);
-    vmm_backends_flush (machine->backends);
+    settle (machine);
     fill_verdict (machine);
     machine->has_verdict = true;
     vmm_control_tell (machine->control, "ended");
@@ -384,7 +398,8 @@ vmm_machine_new (const VmmConfig *config, GError **error)
 
 /**
  * vmm_machine_free:
- * @machine: (nullable): in any state: a guest that runs is ended without a verdict
+ * @machine: (nullable): in any state: a guest that runs is ended without a verdict, and what its end finds is
+ *   told by the notice
  *
  * On the machine's thread, not from its callbacks.
  *
@@ -402,7 +417,11 @@ vmm_machine_free (VmmMachine *machine)
     }
     vmm_control_free (machine->control);
     vmm_watchdog_free (machine->watchdog);
-    vmm_board_free (machine->board);
+    g_clear_pointer (&machine->board, vmm_board_free);
+    if (!machine->has_verdict && machine->backends != NULL) {
+        on_warnings (machine);
+        vmm_backends_settle (machine->backends, on_notice, machine);
+    }
     vmm_backends_free (machine->backends);
     vmm_initrd_free (machine->initrd);
     vmm_endpoint_free (machine->serial);

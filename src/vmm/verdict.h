@@ -24,7 +24,8 @@ G_BEGIN_DECLS
  * @VMM_VERDICT_TIMEOUT: the time that the configuration allows was over
  * @VMM_VERDICT_CPU_ERROR: a vCPU stopped in a way that no hypervisor could go on from
  * @VMM_VERDICT_STOPPED: the embedding program, or its user, ended the run
- * @VMM_VERDICT_HOST_ERROR: the host failed under a guest that ran: no memory, a call of KVM refused
+ * @VMM_VERDICT_HOST_ERROR: the host failed under a guest that ran: no memory, a call of KVM refused; or the
+ * guest powered off, and there was no room for what it had written last
  *
  * How a run ended. There is just one verdict for each run. The numbers are stable.
  */

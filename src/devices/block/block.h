@@ -90,6 +90,8 @@ typedef struct {
  * @detach: after @drain: leaves the loop; it may be attached to another one
  * @resize: (nullable): grows the disk to @size bytes, nothing being in flight; 0 or an errno: ENOSPC when
  * what is behind it has not that much room
+ * @commit: (nullable): detached, at the end: brings what was written to where it is found again; 0, or an
+ * errno when some of it is lost
  * @free: ends it, attached to no loop; what was written is where the file system has it
  */
 typedef struct {
@@ -101,6 +103,7 @@ typedef struct {
     void (*drain) (VmmBlock *block);
     void (*detach) (VmmBlock *block);
     int (*resize) (VmmBlock *block, uint64_t size);
+    int (*commit) (VmmBlock *block);
     void (*free) (VmmBlock *block);
 } VmmBlockOps;
 

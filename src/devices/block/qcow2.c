@@ -51,6 +51,7 @@ struct _Fast {
  * @n_clearing: of @in_flight: those that take clusters away
  * @idle: fast requests to be used again
  * @ephemeral: nobody reads the file after this backend
+ * @lost: errno of what no further commit makes good; 0: nothing
  * @in_flight: submitted and not done; the loop's
  * @submitted: until they are kicked; the loop's
  * @lock: of what follows
@@ -64,6 +65,7 @@ struct _Qcow2Block {
     unsigned n_clearing;
     Fast *idle;
     bool ephemeral;
+    int lost;
     bool writethrough;
     VmmLoop *loop;
     VmmLoopWatch *watch;
@@ -399,13 +401,17 @@ drain (VmmBlock *block)
     }
 }
 
-/* Other programs may look into the file now. What fails here was not flushed: nobody was told that it lasts.
- */
-static void
+/* Other programs may look into the file now. What fails here was not flushed: the guest was not told that it
+ * lasts. It is tried again at the end, and then told to the user. But the kernel forgets what an fdatasync()
+ * could not write, and the next one succeeds. */
+static int
 settle (Qcow2Block *q)
 {
-    if (!q->ephemeral)
-        (void)vmm_qcow2_commit (q->image);
+    int err = q->ephemeral ? 0 : vmm_qcow2_commit (q->image);
+
+    if (err != 0 && !q->image->uncommitted)
+        q->lost = err;
+    return q->lost != 0 ? q->lost : err;
 }
 
 static void
@@ -422,7 +428,7 @@ detach (VmmBlock *block)
     if (q->raw != NULL)
         q->raw->ops->detach (q->raw);
     q->loop = NULL;
-    settle (q);
+    (void)settle (q);
 }
 
 static int
@@ -438,12 +444,18 @@ resize (VmmBlock *block, uint64_t size)
     return err;
 }
 
+static int
+commit (VmmBlock *block)
+{
+    return settle ((Qcow2Block *)block);
+}
+
 static void
 free_block (VmmBlock *block)
 {
     Qcow2Block *q = (Qcow2Block *)block;
 
-    settle (q);
+    (void)settle (q); /* who wants to know has asked before */
     if (q->raw != NULL)
         q->raw->ops->free (q->raw);
     while (q->idle != NULL) {
@@ -467,6 +479,7 @@ static const VmmBlockOps ops = {
     .drain = drain,
     .detach = detach,
     .resize = resize,
+    .commit = commit,
     .free = free_block,
 };
 
