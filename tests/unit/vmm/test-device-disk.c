@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The key disk: what is told when an image's end fails. */
+/* The key disk: what it takes, what it says to mistakes, and what is told when an image's end fails. */
 #include "devices/virtio/blk.h"
 #include "vmm/device-kind.h"
 #include "vmm/disk.h"
@@ -18,6 +18,100 @@
 
 #define MIB (UINT64_C (1) << 20)
 #define F_FLUSH (UINT64_C (1) << 9)
+
+static void
+check_taken (const char *value)
+{
+    g_autoptr (VmmConfig) config = vmm_config_new ();
+    g_autoptr (GError) error = NULL;
+
+    cr_assert (vmm_config_set (config, "disk", value, &error), "%s", error->message);
+}
+
+/* The error names the whole value, and says @why. */
+static void
+check_refused (const char *value, const char *why)
+{
+    g_autoptr (VmmConfig) config = vmm_config_new ();
+    g_autoptr (GError) error = NULL;
+
+    cr_assert_not (vmm_config_set (config, "disk", value, &error), "%s is taken", value);
+    cr_assert (g_error_matches (error, VMM_ERROR, VMM_ERROR_USAGE));
+    cr_assert_not_null (strstr (error->message, why), "%s: %s", value, error->message);
+    cr_assert_not_null (strstr (error->message, value), "%s: %s", value, error->message);
+    cr_assert (g_str_has_prefix (error->message, "disk "), "%s", error->message);
+}
+
+Test (disk, all_words_are_taken)
+{
+    static const char *const values[] = {
+        "a.img",
+        "a,,b.img,readonly",
+        "a.img,format=raw",
+        "a.img,format=qcow2,ephemeral",
+        "a.img,cache=writeback",
+        "a.img,cache=writethrough",
+        "a.img,cache=none",
+        "a.img,readonly=on",
+        "a.img,readonly=off,ephemeral=on",
+        "a.img,discard",
+        "a.img,discard=off",
+        "a.img,queues=1",
+        "a.img,queues=16",
+        "a.img,serial=12345678901234567890",
+        "a.img,serial=",
+        "a.img,iops=0",
+        "a.img,iops=1",
+        "a.img,iops=1000000000",
+        "a.img,bps=0",
+        "a.img,bps=4096",
+        "a.img,bps=10M",
+        "a.img,bps=16G",
+        "a.img,iops=100,bps=1m,queues=4,serial=x,cache=none,format=raw,discard",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS (values); i++)
+        check_taken (values[i]);
+}
+
+Test (disk, mistakes_are_told)
+{
+    static const struct {
+        const char *value;
+        const char *why;
+    } rows[] = {
+        {"", "give an image file or a block device"},
+        {",format=raw", "give an image file or a block device"},
+        {"a.img,format=vmdk", "format=vmdk: say one of raw, qcow2"},
+        {"a.img,format=", "format=: say one of"},
+        {"a.img,format", "format=: say one of"},
+        {"a.img,cache=unsafe", "cache=unsafe: say one of writeback, writethrough, none"},
+        {"a.img,readonly=yes", "readonly=yes: say readonly, readonly=on or readonly=off"},
+        {"a.img,ephemeral=1", "ephemeral=1: say ephemeral"},
+        {"a.img,discard=unmap", "discard=unmap: say discard"},
+        {"a.img,queues=0", "queues=0: give a number from 1 to 16"},
+        {"a.img,queues=17", "queues=17: give a number from 1 to 16"},
+        {"a.img,queues=two", "queues=two: give a number"},
+        {"a.img,queues", "queues=: give a number"},
+        {"a.img,serial=123456789012345678901", "at most 20 bytes"},
+        {"a.img,iops=-1", "iops=-1: give a number from 0 to 1000000000"},
+        {"a.img,iops=1000000001", "iops=1000000001: give a number"},
+        {"a.img,iops=1K", "iops=1K: give a number"},
+        {"a.img,iops=", "iops=: give a number"},
+        {"a.img,bps=4095", "bps=4095: give bytes per second from 4K to 16G, or 0"},
+        {"a.img,bps=17G", "give bytes per second from 4K to 16G, or 0"},
+        {"a.img,bps=1X", "bps=1X: give a number with K, M, G or T"},
+        {"a.img,bps=-1", "bps=-1: give a number"},
+        {"a.img,bps", "bps=: give a number"},
+        {"a.img,readonly,ephemeral", "exclude each other"},
+        {"a.img,speed=9", "\"speed=9\" is not known"},
+        {"a.img,Readonly", "\"Readonly\" is not known"},
+        {"a.img,", "\"\" is not known"},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS (rows); i++)
+        check_refused (rows[i].value, rows[i].why);
+}
 
 typedef struct {
     char *folder;
