@@ -253,6 +253,8 @@ run (Boot *boot, GError **error)
 
     /* A reader that goes away is an error of write(), not the end of the machine. */
     signal (SIGPIPE, SIG_IGN);
+    /* A disk that reaches the limit of files' sizes is full for its guest, and that is all. */
+    signal (SIGXFSZ, SIG_IGN);
     vmm_config_set_serial_fds (boot->config, input ? STDIN_FILENO : -1, STDOUT_FILENO);
     if (vmm_config_uses_stdio (boot->config))
         boot->terminal = terminal_open (on_terminal, boot);

@@ -104,10 +104,11 @@ tell_failure (VmmVirtioBlkRequest *request, int error)
     static const char *const names[] = {"read", "write", "flush", "discard", "zeroing"};
     const VmmBlockRequest *block = &request->block;
 
-    if (error == ENOSPC)
-        vmm_virtio_device_warn (request->blk->device,
-                                "the host's file system is full: a %s of the guest failed: make room",
-                                names[block->op]);
+    if (error == ENOSPC || error == EDQUOT)
+        vmm_virtio_device_warn (
+            request->blk->device,
+            "the host's file system is full, or a quota is used up: a %s of the guest failed: make room",
+            names[block->op]);
     else
         vmm_virtio_device_warn (request->blk->device,
                                 "a %s of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
