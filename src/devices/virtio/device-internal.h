@@ -66,6 +66,8 @@ void vmm_virtio_device_end_lending (VmmVirtioDevice *device);
 /* device-status.c */
 bool vmm_virtio_device_features_are_good (VmmVirtioDevice *device);
 void vmm_virtio_device_forget_driver (VmmVirtioDevice *device);
+bool vmm_virtio_device_start_ring (VmmVirtioQueue *queue);
+void vmm_virtio_device_needs_reset (VmmVirtioDevice *device);
 
 static inline void
 vmm_virtio_device_raise_config (VmmVirtioDevice *device)

@@ -22,6 +22,8 @@ save_queue (const VmmVirtioQueue *queue, VmmStateWriter *writer)
 void
 vmm_virtio_device_save (VmmVirtioDevice *device, VmmStateWriter *writer)
 {
+    /* The host may change the configuration at any time. */
+    g_mutex_lock (&device->lock);
     vmm_state_put_u8 (writer, device->status);
     vmm_state_put_u64 (writer, device->accepted);
     vmm_state_put_u32 (writer, device->generation);
@@ -29,6 +31,7 @@ vmm_virtio_device_save (VmmVirtioDevice *device, VmmStateWriter *writer)
     vmm_state_put_u16 (writer, (uint16_t)device->n_queues);
     for (unsigned i = 0; i < device->n_queues; i++)
         save_queue (&device->queues[i], writer);
+    g_mutex_unlock (&device->lock);
     device->ops->save (device->model, writer);
 }
 

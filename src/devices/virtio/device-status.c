@@ -53,26 +53,46 @@ vmm_virtio_device_features_are_good (VmmVirtioDevice *device)
            (device->ops->features_ok == NULL || device->ops->features_ok (device->model, device->accepted));
 }
 
-/* The rings begin to be used. False when one of them cannot be. With the hand-over lock. */
+/**
+ * vmm_virtio_device_start_ring:
+ *
+ * The ring of a queue that the driver has enabled begins to be used. With the hand-over lock; while the
+ * device is active on the loop's thread, which looks at all rings.
+ *
+ * Returns: false when there cannot be such a ring
+ */
+bool
+vmm_virtio_device_start_ring (VmmVirtioQueue *queue)
+{
+    VmmVirtioDevice *device = queue->device;
+
+    if (!queue->enabled || vmm_virtqueue_is_enabled (queue->ring) ||
+        vmm_virtqueue_enable (queue->ring, &queue->layout, device->accepted))
+        return true;
+    vmm_virtio_device_warn (
+        device, "the guest's driver gave queue %u a ring that cannot be: %u entries, at 0x%" PRIx64,
+        queue->index, queue->layout.size, queue->layout.desc);
+    return false;
+}
+
+/* False when one of them cannot be. */
 static bool
-enable_rings (VmmVirtioDevice *device)
+start_rings (VmmVirtioDevice *device)
 {
     for (unsigned i = 0; i < device->n_queues; i++) {
-        VmmVirtioQueue *queue = &device->queues[i];
-
-        if (queue->enabled && !vmm_virtqueue_is_enabled (queue->ring) &&
-            !vmm_virtqueue_enable (queue->ring, &queue->layout, device->accepted)) {
-            vmm_virtio_device_warn (
-                device, "the guest's driver gave queue %u a ring that cannot be: %u entries, at 0x%" PRIx64,
-                i, queue->layout.size, queue->layout.desc);
+        if (!vmm_virtio_device_start_ring (&device->queues[i]))
             return false;
-        }
     }
     return true;
 }
 
-static void
-needs_reset (VmmVirtioDevice *device)
+/**
+ * vmm_virtio_device_needs_reset:
+ *
+ * Any thread, without the core's lock: the driver is told that it has to reset the device (section 2.1.2).
+ */
+void
+vmm_virtio_device_needs_reset (VmmVirtioDevice *device)
 {
     g_mutex_lock (&device->lock);
     device->status |= VMM_VIRTIO_STATUS_NEEDS_RESET;
@@ -84,10 +104,10 @@ needs_reset (VmmVirtioDevice *device)
 static void
 activate (VmmVirtioDevice *device)
 {
-    if (!enable_rings (device)) {
+    if (!start_rings (device)) {
         for (unsigned i = 0; i < device->n_queues; i++)
             vmm_virtqueue_disable (device->queues[i].ring);
-        needs_reset (device);
+        vmm_virtio_device_needs_reset (device);
         return;
     }
     device->active = true;
@@ -144,12 +164,8 @@ vmm_virtio_device_enable_queue (VmmVirtioDevice *device, unsigned index)
     else
         queue = NULL;
     g_mutex_unlock (&device->lock);
-    if (queue == NULL || !device->active)
-        return;
-    if (enable_rings (device))
+    if (queue != NULL && device->active)
         vmm_loop_call (device->loop, vmm_virtio_device_do_enable_queue, queue);
-    else
-        needs_reset (device);
 }
 
 /**

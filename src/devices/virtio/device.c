@@ -53,12 +53,9 @@ on_broken (void *user, unsigned index, const char *why)
 {
     VmmVirtioDevice *device = user;
 
-    g_mutex_lock (&device->lock);
-    device->status |= VMM_VIRTIO_STATUS_NEEDS_RESET;
-    g_mutex_unlock (&device->lock);
     vmm_virtio_device_warn (device, "the guest's driver broke queue %u: %s; it must reset the device", index,
                             why);
-    vmm_virtio_device_raise_config (device);
+    vmm_virtio_device_needs_reset (device);
 }
 
 static void
@@ -253,6 +250,10 @@ vmm_virtio_device_do_enable_queue (void *user)
 {
     VmmVirtioQueue *queue = user;
 
+    if (!vmm_virtio_device_start_ring (queue)) {
+        vmm_virtio_device_needs_reset (queue->device);
+        return;
+    }
     start_watching (queue->device);
     if (!queue->device->resting && !queue->lent)
         queue->device->ops->notify (queue->device->model, queue->index);
