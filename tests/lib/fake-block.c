@@ -188,7 +188,8 @@ fake_block_new (VmmLoop *loop, uint64_t size, bool read_only)
 void
 fake_block_free (FakeBlock *fake)
 {
-    vmm_block_free (fake != NULL ? &fake->block : NULL);
+    if (fake != NULL)
+        fake_free (&fake->block);
 }
 
 static void
