@@ -35,15 +35,23 @@ vmm_virtio_device_save (VmmVirtioDevice *device, VmmStateWriter *writer)
     device->ops->save (device->model, writer);
 }
 
+/* Only what the driver has enabled of a device at work has a ring, and that is no larger than it can be. */
 static bool
-load_queue (VmmVirtioQueue *queue, VmmStateReader *reader)
+is_ring_good (const VmmVirtioQueue *queue, bool active)
+{
+    return !vmm_virtqueue_is_enabled (queue->ring) ||
+           (active && queue->enabled && vmm_virtqueue_size (queue->ring) <= queue->device->queue_max);
+}
+
+static bool
+load_queue (VmmVirtioQueue *queue, VmmStateReader *reader, bool active)
 {
     VmmVirtqueueLayout *layout = &queue->layout;
 
     return vmm_state_get_bool (reader, &queue->enabled) && vmm_state_get_u16 (reader, &layout->size) &&
            layout->size <= queue->device->queue_max && vmm_state_get_u64 (reader, &layout->desc) &&
            vmm_state_get_u64 (reader, &layout->driver) && vmm_state_get_u64 (reader, &layout->device) &&
-           vmm_virtqueue_load (queue->ring, reader);
+           vmm_virtqueue_load (queue->ring, reader) && is_ring_good (queue, active);
 }
 
 static bool
@@ -61,7 +69,7 @@ load_core (VmmVirtioDevice *device, VmmStateReader *reader, bool *ret_active)
     device->status = status & (VMM_VIRTIO_STATUS_DRIVER_BITS | VMM_VIRTIO_STATUS_NEEDS_RESET);
     device->accepted = accepted;
     device->generation = generation;
-    if (*ret_active && (status & VMM_VIRTIO_STATUS_DRIVER_OK) == 0)
+    if (*ret_active && (~status & (VMM_VIRTIO_STATUS_DRIVER_OK | VMM_VIRTIO_STATUS_FEATURES_OK)) != 0)
         return false;
     return (status & VMM_VIRTIO_STATUS_FEATURES_OK) == 0 || vmm_virtio_device_features_are_good (device);
 }
@@ -74,9 +82,7 @@ load (VmmVirtioDevice *device, VmmStateReader *reader, uint32_t version)
     if (!load_core (device, reader, &active))
         return false;
     for (unsigned i = 0; i < device->n_queues; i++) {
-        /* A ring is used only while the model is at work: what is not will not be disabled by a reset. */
-        if (!load_queue (&device->queues[i], reader) ||
-            (!active && vmm_virtqueue_is_enabled (device->queues[i].ring)))
+        if (!load_queue (&device->queues[i], reader, active))
             return false;
     }
     if (!device->ops->load (device->model, reader, version))
