@@ -85,6 +85,7 @@ struct _VmmVirtioNet {
     bool loaded;             /* from saved state: the line before holds, as does guest_offloads */
     bool vhost;              /* the host's kernel serves the queues of frames */
     uint32_t vhost_started;  /* bits by queue: those that it has */
+    bool link_was_up;        /* as the guest has seen it, with @loaded */
     VmmLoopTimer *stall_timer;
     bool tx_full[VMM_NET_PAIRS_MAX];
     bool control_more; /* there may be commands that were not done, as others are to have their turn */

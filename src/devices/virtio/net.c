@@ -261,8 +261,8 @@ net_activate (void *model)
 
     nic->features = vmm_virtio_device_features (nic->device);
     nic->usable_pairs = vmm_virtio_net_has (nic, VMM_NET_F_MQ) ? nic->n_pairs : 1;
-    if (!nic->loaded)
-        nic->guest_offloads = nic->features & VMM_NET_F_GUEST_OFFLOADS;
+    nic->guest_offloads =
+        nic->features & VMM_NET_F_GUEST_OFFLOADS & (nic->loaded ? nic->guest_offloads : UINT64_MAX);
     nic->active_pairs = 1;
     nic->quiet = false;
     nic->stall_timer = vmm_loop_timer_new (loop, vmm_virtio_net_on_stall, nic);
@@ -276,6 +276,8 @@ net_activate (void *model)
     vmm_virtio_net_set_guest_offloads (nic, nic->guest_offloads);
     vmm_virtio_net_set_pairs (nic, MIN (pairs, nic->usable_pairs));
     vmm_loop_set_poller (loop, &poller, nic);
+    if (nic->loaded && nic->link_was_up != vmm_net_link_is_up (nic->net))
+        on_link_changed (nic);
 }
 
 static void
@@ -344,6 +346,7 @@ net_save (void *model, VmmStateWriter *writer)
     vmm_state_put_bool (writer, nic->attached);
     vmm_state_put_u16 (writer, (uint16_t)nic->active_pairs);
     vmm_state_put_u64 (writer, nic->guest_offloads);
+    vmm_state_put_bool (writer, vmm_net_link_is_up (nic->net));
 }
 
 static bool
@@ -352,10 +355,11 @@ net_load (void *model, VmmStateReader *reader, uint32_t version)
     VmmVirtioNet *nic = model;
     uint64_t mac, guest_offloads;
     uint16_t active_pairs;
-    bool attached;
+    bool attached, link_up;
 
     if (!vmm_state_get_u64 (reader, &mac) || !vmm_state_get_bool (reader, &attached) ||
-        !vmm_state_get_u16 (reader, &active_pairs) || !vmm_state_get_u64 (reader, &guest_offloads))
+        !vmm_state_get_u16 (reader, &active_pairs) || !vmm_state_get_u64 (reader, &guest_offloads) ||
+        !vmm_state_get_bool (reader, &link_up))
         return false;
     if (mac >> (8 * VMM_VIRTIO_NET_MAC_SIZE) != 0)
         return false;
@@ -367,6 +371,7 @@ net_load (void *model, VmmStateReader *reader, uint32_t version)
         return false;
     nic->active_pairs = active_pairs;
     nic->guest_offloads = guest_offloads;
+    nic->link_was_up = link_up;
     nic->loaded = true;
     return true;
 }
