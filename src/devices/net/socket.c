@@ -303,6 +303,8 @@ socket_send (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov
         return VMM_NET_SENT;
     if (result == VMM_NET_STREAM_AGAIN)
         return wait_for_room (socket);
+    /* Who sends does not wait, even if it did before; and must not be told of room from in here. */
+    socket->tx_full = false;
     disconnect (socket);
     return VMM_NET_DROPPED;
 }
