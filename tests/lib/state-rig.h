@@ -20,7 +20,7 @@ typedef struct {
     VmmLoop *loop;
     VmmVirtioEnv env;
     VmmVirtqHeap heap;
-    VmmVirtqDriver *queues[5];
+    VmmVirtqDriver *queues[7];
     unsigned n_queues;
     unsigned n_config; /* interrupts for it */
 } StateRig;
