@@ -80,9 +80,11 @@ connect_raw (void)
 static void
 send_raw (int fd, uint32_t prefix, const void *data, size_t len)
 {
+    struct iovec iov[] = {{&prefix, sizeof prefix}, {(void *)data, len}};
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = G_N_ELEMENTS (iov)};
+
     prefix = htonl (prefix);
-    cr_assert_eq (send (fd, &prefix, sizeof prefix, MSG_NOSIGNAL), sizeof prefix);
-    cr_assert_eq (send (fd, data, len, MSG_NOSIGNAL), (ssize_t)len);
+    cr_assert_eq (sendmsg (fd, &message, MSG_NOSIGNAL), (ssize_t)(sizeof prefix + len));
 }
 
 static bool
