@@ -4,7 +4,6 @@
 
 #include "devices/virtio/balloon.h"
 #include "devices/virtio/blk.h"
-#include "devices/virtio/console.h"
 #include "vmm/config-internal.h"
 #include "vmm/error.h"
 #include "vmm/machine-internal.h"
@@ -62,46 +61,6 @@ find (VmmMachine *machine, const char *name, const char *kind, GError **error)
     }
     refuse (error, name, "the machine has no such device: status lists those that it has");
     return NULL;
-}
-
-/**
- * vmm_machine_size_terminal:
- * @board: (nullable): of the next boot
- *
- * Tells the console that has the terminal how large that is.
- */
-void
-vmm_machine_size_terminal (VmmMachine *machine, VmmBoard *board)
-{
-    for (guint i = 0; board != NULL && machine->columns > 0 && i < machine->config->devices->len; i++) {
-        const VmmDeviceSpec *spec = machine->config->devices->pdata[i];
-        VmmVirtioDevice *device = NULL;
-
-        if (spec->kind->takes_stdio != NULL && spec->kind->takes_stdio (spec->description))
-            device = vmm_board_find_device (board, spec->name);
-        if (device != NULL && vmm_virtio_device_id (device) == VMM_VIRTIO_ID_CONSOLE)
-            vmm_virtio_console_resize (device, machine->columns, machine->rows);
-    }
-}
-
-/**
- * vmm_machine_set_terminal_size:
- * @machine: a machine
- * @columns: of the terminal behind the standard streams
- * @rows: of the same
- *
- * Tells the guest's console that has the standard streams, if there is one, how large the terminal is. To be
- * called at the start and whenever that changes. A serial console cannot be told.
- *
- * Since: 0.1
- */
-void
-vmm_machine_set_terminal_size (VmmMachine *machine, unsigned columns, unsigned rows)
-{
-    machine->columns = columns;
-    machine->rows = rows;
-    if (!machine->has_verdict)
-        vmm_machine_size_terminal (machine, machine->board);
 }
 
 /**

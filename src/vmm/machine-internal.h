@@ -73,7 +73,10 @@ struct _VmmMachine {
     VmmBalloonStat balloon_stats[VMM_BALLOON_STATS];
 };
 
-/* machine-devices.c */
+/* machine-stdio.c */
+bool vmm_machine_open_serial (VmmMachine *machine, GError **error);
+void vmm_machine_hand_over_stdio (VmmMachine *machine, bool to_device);
+void vmm_machine_on_takes_stdio (void *user);
 void vmm_machine_size_terminal (VmmMachine *machine, VmmBoard *board);
 
 /* machine-events.c */

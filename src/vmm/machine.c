@@ -137,26 +137,6 @@ start_board (VmmMachine *machine, GError **error)
     return vmm_board_start (machine->board, error);
 }
 
-/* To the device that wants them, or back to the serial console for the next boot. */
-static void
-hand_over_stdio (VmmMachine *machine, bool to_device)
-{
-    const VmmConfig *config = machine->config;
-    VmmChardev *serial = vmm_endpoint_chardev (machine->serial);
-
-    if (!machine->lends_stdio)
-        return;
-    vmm_chardev_flush (serial, 0);
-    vmm_chardev_connect (serial, to_device ? -1 : config->serial_in, to_device ? -1 : config->serial_out);
-    for (guint i = 0; i < config->devices->len; i++) {
-        const VmmDeviceSpec *spec = config->devices->pdata[i];
-
-        if (spec->kind->takes_stdio != NULL && spec->kind->takes_stdio (spec->description))
-            spec->kind->give_stdio (vmm_backends_get (machine->backends, i),
-                                    to_device ? config->serial_in : -1);
-    }
-}
-
 static void
 reboot (VmmMachine *machine)
 {
@@ -182,7 +162,7 @@ reboot (VmmMachine *machine)
     /* Before the new one takes the memory that it has. */
     balloons = vmm_machine_note_balloons (old);
     g_clear_pointer (&old, vmm_board_free);
-    hand_over_stdio (machine, false);
+    vmm_machine_hand_over_stdio (machine, false);
     board = build_board (machine, &error);
     vmm_machine_size_terminal (machine, board);
     if (board != NULL)
@@ -253,15 +233,6 @@ fill_verdict (VmmMachine *machine)
         v->guest_memory_used_bytes = vmm_board_memory_used (machine->board);
 }
 
-static void
-on_takes_stdio (void *user)
-{
-    VmmMachine *machine = user;
-
-    __atomic_store_n (&machine->stdio_asked, true, __ATOMIC_SEQ_CST);
-    vmm_timer_arm (machine->wake, 0);
-}
-
 static gboolean
 on_wake (gpointer user)
 {
@@ -276,7 +247,7 @@ on_wake (gpointer user)
     if (!machine->started || machine->has_verdict)
         return G_SOURCE_CONTINUE;
     if (__atomic_exchange_n (&machine->stdio_asked, false, __ATOMIC_SEQ_CST))
-        hand_over_stdio (machine, true);
+        vmm_machine_hand_over_stdio (machine, true);
     if (__atomic_exchange_n (&machine->look_asked, false, __ATOMIC_SEQ_CST) && machine->watchdog != NULL)
         vmm_watchdog_look_now (machine->watchdog);
     if (!ending) {
@@ -308,39 +279,6 @@ on_wake (gpointer user)
     return G_SOURCE_CONTINUE;
 }
 
-/*
- * The serial console has the program's streams, unless it is put elsewhere. A device that wants them gets
- * them when it has something to say: what a kernel says before it knows the device is seen, too.
- */
-static bool
-open_serial (VmmMachine *machine, GError **error)
-{
-    const VmmConfig *config = machine->config;
-    VmmEndpointOptions serial = {.kind = VMM_ENDPOINT_FDS, .stdio = true};
-    unsigned others = vmm_config_stdio_devices (config);
-
-    if (config->serial != NULL)
-        serial = *config->serial;
-    machine->lends_stdio = config->serial == NULL && others > 0;
-    if (others + (config->serial != NULL && serial.stdio ? 1 : 0) > 1) {
-        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
-                     "console \"stdio\": standard input and output are another console's: send one of them "
-                     "elsewhere");
-        return false;
-    }
-    machine->serial = vmm_endpoint_options_open (&serial, "serial", machine->context, config, error);
-    if (machine->serial == NULL)
-        return false;
-    vmm_chardev_set_tap (vmm_endpoint_chardev (machine->serial), vmm_machine_on_console_output, machine);
-    if (vmm_endpoint_terminal (machine->serial) != NULL) {
-        g_autofree char *text =
-            g_strdup_printf ("the serial console is at %s", vmm_endpoint_terminal (machine->serial));
-
-        on_board_notice (machine, text);
-    }
-    return true;
-}
-
 /**
  * vmm_machine_new:
  * @config: what it is to be; copied
@@ -361,7 +299,7 @@ vmm_machine_new (const VmmConfig *config, GError **error)
         .config = config,
         .notice = on_board_notice,
         .output = vmm_machine_on_output,
-        .takes_stdio = on_takes_stdio,
+        .takes_stdio = vmm_machine_on_takes_stdio,
         .console_event = vmm_machine_on_console_event,
         .user = machine,
     };
@@ -381,7 +319,7 @@ vmm_machine_new (const VmmConfig *config, GError **error)
     machine->panic_grace = vmm_timer_new (machine->context, vmm_machine_on_panic_grace, machine);
     machine->warn = vmm_timer_new (machine->context, on_warnings, machine);
     machine->warnings = g_ptr_array_new_with_free_func (g_free);
-    if (!open_serial (machine, error))
+    if (!vmm_machine_open_serial (machine, error))
         return NULL;
     /* Before what takes long: that it is in use by another machine is told at once. */
     if (config->control != NULL) {

@@ -50,7 +50,6 @@ step (Fuzz *fuzz, const uint8_t *record)
         if (queue == 2)
             memcpy (pages, record + 2, RECORD - 2);
         out = vmm_virtq_heap_put (&fuzz->heap, pages, record[5] % sizeof pages + 1);
-        out = vmm_virtq_heap_put (&fuzz->heap, pages, record[5] % (sizeof pages + 1));
         if (page - 1 < 256 || pages[1] < 256)
             return;
         vmm_virtq_driver_add (fuzz->queues[queue], &out, 1, &in, record[6] & 1 || queue > 2);
