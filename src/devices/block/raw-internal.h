@@ -13,8 +13,7 @@
 
 typedef struct _VmmRaw VmmRaw;
 
-/* How requests are worked on: VmmBlockOps for the moving parts. The pool of raw-threads.c is there for all.
- */
+/* How requests are worked on: VmmBlockOps for the moving parts. The pool is there beside each of them. */
 typedef struct {
     bool (*attach) (VmmRaw *raw);
     void (*submit) (VmmRaw *raw, VmmBlockRequest *request);

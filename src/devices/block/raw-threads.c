@@ -112,7 +112,11 @@ vmm_raw_pool_push (VmmRaw *raw, VmmBlockRequest *request, uint64_t done)
     request->private.number[1] = done;
     if (raw->pool == NULL)
         raw->pool = g_thread_pool_new (work, raw, THREADS, FALSE, NULL);
-    g_thread_pool_push (raw->pool, request, NULL);
+    if (g_thread_pool_push (raw->pool, request, NULL) || g_thread_pool_get_num_threads (raw->pool) > 0)
+        return;
+    /* The host gives no thread, not even one: better slowly than never. */
+    g_thread_pool_free (g_steal_pointer (&raw->pool), TRUE, TRUE);
+    work (request, raw);
 }
 
 /**

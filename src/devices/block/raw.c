@@ -46,7 +46,7 @@ vmm_raw_needs_copy (const VmmRaw *raw, const VmmBlockRequest *request)
     uintptr_t addresses = 0;
     uint64_t lengths = request->offset;
 
-    if (!raw->direct)
+    if (!raw->direct || (request->op != VMM_BLOCK_READ && request->op != VMM_BLOCK_WRITE))
         return false;
     for (unsigned i = 0; i < request->n_iov; i++) {
         addresses |= (uintptr_t)request->iov[i].iov_base;
