@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Keeps a disk busy and counts, for tests/bench. Words of the command line: depth=N requests in flight,
- * bytes=N for each, requests=N in all, write=1, seed=N. Requests go to places all over the disk. It says
- * "begin", works, says "done REQUESTS CYCLES KICKS" (cycles of the time stamp counter, the upper and the
- * lower half, in hexadecimal), and spins until it is killed.
+ * bytes=N for each, requests=N in all, write=1, seed=N, off=1. Requests go to places all over the disk. It
+ * says "begin", works, says "done REQUESTS CYCLES KICKS" (cycles of the time stamp counter, the upper and the
+ * lower half, in hexadecimal), and spins until it is killed, or powers off without a flush.
  */
 #include "console.h"
 #include "cpu.h"
@@ -124,6 +124,8 @@ guest_main (const StartInfo *info)
     console_char (&bench.console, ' ');
     console_decimal (&bench.console, (uint32_t)bench.queue.kicks, 1);
     console_end_line (&bench.console);
+    if (pvh_cmdline_number (info, "off=", 0) != 0)
+        cpu_out8 (PORT_SLEEP_CONTROL, SLP_EN_S5);
     for (;;)
         cpu_pause ();
 }
