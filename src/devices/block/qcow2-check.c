@@ -145,7 +145,9 @@ count_all (Check *check)
         err = count_snapshots (check);
     count (check, h->refcount_table_offset, (uint64_t)h->refcount_table_clusters << image->cluster_bits);
     for (uint64_t i = 0; i < image->rt_len; i++) {
-        if (image->rt[i] != 0)
+        if (image->rt[i] % image->cluster_size != 0)
+            check->result.damage++;
+        else if (image->rt[i] != 0)
             count (check, image->rt[i], image->cluster_size);
     }
     return err;
