@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Raw images by plain system calls, which may take their time: on the pool's threads only. Here is also what
- * no ring does: the rest of a short read or write, zeroes where the file system knows no fallocate(), and
- * direct access from memory, or to places, that the host's disk cannot take as they are.
+ * Raw images by plain system calls, which may take their time: on the pool's threads, but for what is a mere
+ * copy. Here is also what no ring does: the rest of a short read or write, zeroes where the file system knows
+ * no fallocate(), and direct access from memory, or to places, that the host's disk cannot take as they are.
  *
  * A disk has sectors of 512 bytes for its guest, whatever the host's disk has. A direct write that begins or
  * ends inside a block of the host's reads the block first, changes it, and writes it back. Nothing else may
@@ -199,7 +199,7 @@ allocate (VmmRaw *raw, const VmmBlockRequest *request)
  * vmm_raw_do:
  * @done: of a read or write: how much of it is done already
  *
- * Does a request with plain system calls, on any thread but the loop's.
+ * Does a request with plain system calls, on any thread; it may wait for the host's disk.
  *
  * Returns: 0 or an errno
  */

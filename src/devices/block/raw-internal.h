@@ -27,6 +27,7 @@ struct _VmmRaw {
     VmmBlock base;
     int fd;
     bool direct;       /* O_DIRECT */
+    bool cached_file;  /* a regular file, through the page cache */
     bool writethrough; /* each write lasts when it is done */
     bool discards;
     bool threads_only;
@@ -44,6 +45,7 @@ struct _VmmRaw {
     unsigned in_flight;             /* in the ring */
     VmmBlockRequest *waiting_first; /* for room in the ring */
     VmmBlockRequest *waiting_last;
+    int64_t copy_after_ns; /* until then writes go to the ring */
     /* raw-threads.c: */
     GThreadPool *pool; /* NULL: not needed yet */
     int done_fd;

@@ -5,6 +5,11 @@
  * given back at once. For the rest the ring's descriptor wakes the loop. What the ring cannot do, or left
  * undone, goes to the pool of threads: the loop's own thread waits for no disk.
  *
+ * A write into the page cache is a copy, and no more than that as a rule; but a file system such as ext4
+ * cannot promise it, so the ring would give each one to a thread of the kernel's, with a wake-up there and
+ * one back, at several times the price of the copy. So the loop's thread makes such copies itself, as long as
+ * they are just that: once one has waited for the disk, the next ones go to the ring for a while.
+ *
  * The file is not registered with the ring: the kernel lets go of a ring some time after its process has
  * ended, and a file that the ring holds would stay locked for as long.
  */
@@ -12,8 +17,14 @@
 #include <sys/uio.h>
 
 #include "devices/block/raw-internal.h"
+#include "vmm/core/timer.h"
 
 #define SUBMIT_TRIES 10000u
+/* What a copy into the page cache may take: more, and it has waited. */
+#define COPY_NS INT64_C (300000)
+#define COPY_NS_FOR_KIB INT64_C (1000)
+/* So long none is tried again. */
+#define PAUSE_NS INT64_C (1000000000)
 
 static void
 prepare (VmmRaw *raw, struct io_uring_sqe *sqe, VmmBlockRequest *request)
@@ -166,6 +177,26 @@ attach (VmmRaw *raw)
     return true;
 }
 
+/* Whether the request is done, by a copy into the page cache. */
+static bool
+write_now (VmmRaw *raw, VmmBlockRequest *request)
+{
+    int64_t begun, took;
+    int error;
+
+    if (request->op != VMM_BLOCK_WRITE || !raw->cached_file || raw->writethrough)
+        return false;
+    begun = vmm_now_ns ();
+    if (begun < raw->copy_after_ns)
+        return false;
+    error = vmm_raw_do (raw, request, 0);
+    took = vmm_now_ns () - begun;
+    if (took > COPY_NS + COPY_NS_FOR_KIB * (int64_t)(request->len >> 10))
+        raw->copy_after_ns = begun + took + PAUSE_NS;
+    vmm_raw_finish (raw, request, error);
+    return true;
+}
+
 static void
 submit (VmmRaw *raw, VmmBlockRequest *request)
 {
@@ -173,7 +204,7 @@ submit (VmmRaw *raw, VmmBlockRequest *request)
         vmm_raw_pool_push (raw, request, 0);
         return;
     }
-    if (raw->waiting_first == NULL && put (raw, request))
+    if (write_now (raw, request) || (raw->waiting_first == NULL && put (raw, request)))
         return;
     request->private.next = NULL;
     if (raw->waiting_last != NULL)

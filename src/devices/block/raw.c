@@ -4,7 +4,7 @@
  *
  * A raw image: byte N of the disk is byte N of a file or a block device. Requests go through one io_uring of
  * the disk's loop (raw-uring.c), or where the kernel refuses that through a few threads (raw-threads.c),
- * which do plain system calls (raw-calls.c). The loop's own thread does none that takes its time.
+ * which do plain system calls (raw-calls.c). The loop's own thread does none that is known to take its time.
  *
  * With direct access, a write that begins or ends inside a block of the host's disk must be alone: it waits
  * at a gate until nothing is at work, and what comes meanwhile waits behind it, in order.
@@ -351,6 +351,7 @@ vmm_raw_open (int fd, const VmmBlockConfig *config, GError **error)
     raw->discards = config->discard && !config->read_only;
     raw->writethrough = config->cache == VMM_BLOCK_CACHE_WRITETHROUGH;
     raw->direct = (fcntl (fd, F_GETFL) & O_DIRECT) != 0;
+    raw->cached_file = !raw->direct && !is_block_device (fd);
     raw->done_fd = -1;
     find_alignment (raw);
     return &raw->base;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Raw images, with both engines: direct access of any shape, and that the loop's thread waits for no disk. */
+/* Raw images, with both engines: direct access of any shape, and what the loop's thread does itself: copies
+ * into the page cache, while they are no more than that. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,9 @@
 /* Which loop must not wait, and how often it did. */
 static VmmLoop *loop;
 static unsigned n_waits;
+/* How many writes it did, and how long each takes, in microseconds. */
+static unsigned n_copies;
+static unsigned slow_us;
 static struct statx fake_statx;
 /* Not 0: files are block devices that are so large. */
 static uint64_t fake_device;
@@ -48,7 +52,9 @@ ssize_t __wrap_pwritev64v2 (int fd, const struct iovec *iov, int n, off_t at, in
 ssize_t
 __wrap_pwritev64v2 (int fd, const struct iovec *iov, int n, off_t at, int flags)
 {
-    note ();
+    if (loop != NULL && vmm_loop_is_current (loop))
+        __atomic_add_fetch (&n_copies, 1, __ATOMIC_RELAXED);
+    g_usleep (slow_us);
     return __real_pwritev64v2 (fd, iov, n, at, flags);
 }
 
@@ -137,6 +143,7 @@ set_up (bool threads, bool direct, VmmBlockCache cache)
     VmmBlockConfig config = {.path = (char *)"an image", .cache = cache, .discard = false};
 
     n_waits = 0;
+    n_copies = 0;
     loop = vmm_loop_new ("raw", NULL);
     rig->fd = memfd_create ("raw", MFD_CLOEXEC);
     for (size_t i = 0; i < DISK; i++)
@@ -145,6 +152,7 @@ set_up (bool threads, bool direct, VmmBlockCache cache)
     rig->block = vmm_raw_open (dup (rig->fd), &config, NULL);
     cr_assert_not_null (rig->block);
     raw_of (rig)->direct = direct;
+    raw_of (rig)->cached_file = !direct;
     raw_of (rig)->memory_alignment = SECTOR;
     raw_of (rig)->offset_alignment = BLOCK;
     if (threads)
@@ -315,9 +323,47 @@ Test (raw, direct_access_takes_any_sector_and_any_memory, .timeout = 60)
         }
         vmm_loop_call (loop, do_detach, rig);
         cr_assert_eq (n_waits, 0, "the loop's thread did it");
+        cr_assert_eq (n_copies > 0, (way & 3) == 0, "way %u: the loop's thread made %u copies", way,
+                      n_copies);
         g_rand_free (rand);
         tear_down (rig);
     }
+}
+
+Test (raw, a_copy_that_waits_is_not_made_again_at_once, .timeout = 60)
+{
+    Rig *rig = set_up (false, false, VMM_BLOCK_CACHE_WRITEBACK);
+    GRand *rand = g_rand_new_with_seed (1);
+
+    vmm_loop_call (loop, do_attach, rig);
+    slow_us = 5000;
+    for (unsigned i = 0; i < 3; i++)
+        write_all (rig, rand);
+    cr_assert_eq (n_copies, 1, "%u writes that wait", n_copies);
+    check_file (rig);
+    read_all (rig, rand);
+    slow_us = 0;
+    g_usleep (1100000);
+    write_all (rig, rand);
+    cr_assert_gt (n_copies, 1, "later it may be quick again");
+    check_file (rig);
+    vmm_loop_call (loop, do_detach, rig);
+    g_rand_free (rand);
+    tear_down (rig);
+}
+
+Test (raw, what_is_to_last_at_once_is_no_copy, .timeout = 60)
+{
+    Rig *rig = set_up (false, false, VMM_BLOCK_CACHE_WRITETHROUGH);
+    GRand *rand = g_rand_new_with_seed (2);
+
+    vmm_loop_call (loop, do_attach, rig);
+    write_all (rig, rand);
+    check_file (rig);
+    vmm_loop_call (loop, do_detach, rig);
+    cr_assert_eq (n_copies, 0);
+    g_rand_free (rand);
+    tear_down (rig);
 }
 
 /* This file system knows no FALLOC_FL_ZERO_RANGE, so all of it comes down to writing. */
