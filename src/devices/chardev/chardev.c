@@ -42,6 +42,7 @@ struct _VmmChardev {
     void *device;
     VmmChardevTap tap;
     void *tap_user;
+    GMutex tap_lock; /* one call at a time; no other lock is taken with it held but by the tap */
     VmmChardevFilter filter;
     void *filter_user;
     VmmChardevHangup hangup;
@@ -220,8 +221,11 @@ vmm_chardev_write (VmmChardev *chardev, const uint8_t *data, size_t len)
     if (taken < len)
         chardev->starved = true;
     g_mutex_unlock (&chardev->lock);
-    if (chardev->tap != NULL && taken > 0)
+    if (chardev->tap != NULL && taken > 0) {
+        g_mutex_lock (&chardev->tap_lock);
         chardev->tap (chardev->tap_user, data, taken);
+        g_mutex_unlock (&chardev->tap_lock);
+    }
     return taken;
 }
 
@@ -385,6 +389,7 @@ vmm_chardev_new (GMainContext *context, int in_fd, int out_fd)
     vmm_char_sink_init (&chardev->sink, out_fd);
     chardev->timer_fd = -1;
     g_mutex_init (&chardev->lock);
+    g_mutex_init (&chardev->tap_lock);
     return chardev;
 }
 
@@ -413,6 +418,7 @@ vmm_chardev_free (VmmChardev *chardev)
     if (chardev->context != NULL)
         g_main_context_unref (chardev->context);
     g_mutex_clear (&chardev->lock);
+    g_mutex_clear (&chardev->tap_lock);
     g_free (chardev);
 }
 
@@ -506,7 +512,8 @@ vmm_chardev_connect (VmmChardev *chardev, int in_fd, int out_fd)
 
 /**
  * vmm_chardev_set_tap:
- * @tap: (nullable): sees all output, on the thread that sends it; must be quick
+ * @tap: (nullable): sees all output, on the thread that sends it, one thread at a time; must be quick, and
+ *   not send
  *
  * Before the guest runs.
  */

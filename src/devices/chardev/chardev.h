@@ -26,7 +26,7 @@ typedef struct {
     void (*connected) (void *device, bool connected);
 } VmmChardevFrontend;
 
-/* Sees every byte that the guest sends, on the thread that sent it. */
+/* Sees every byte that the guest sends, on the thread that sent it; one call at a time. */
 typedef void (*VmmChardevTap) (void *user, const uint8_t *data, size_t len);
 
 /* Sees every byte of input before the guest does, on the loop thread; may take some out. Returns what is
