@@ -85,7 +85,7 @@ load (VmmVirtioDevice *device, VmmStateReader *reader, uint32_t version)
         if (!load_queue (&device->queues[i], reader, active))
             return false;
     }
-    if (!device->ops->load (device->model, reader, version))
+    if (!device->ops->load (device->model, reader, version) || (active && !vmm_loop_begin (device->loop)))
         return false;
     device->active = active;
     if (active)

@@ -104,6 +104,11 @@ vmm_virtio_device_needs_reset (VmmVirtioDevice *device)
 static void
 activate (VmmVirtioDevice *device)
 {
+    if (!vmm_loop_begin (device->loop)) {
+        vmm_virtio_device_warn (device, "the host gives no thread to serve it: raise the limit of processes");
+        vmm_virtio_device_needs_reset (device);
+        return;
+    }
     if (!start_rings (device)) {
         for (unsigned i = 0; i < device->n_queues; i++)
             vmm_virtqueue_disable (device->queues[i].ring);

@@ -5,7 +5,7 @@
  * A loop is one thread that sleeps in epoll_wait() and calls what is ready. Devices work on it, so that what
  * they own needs no lock: other threads hand their wishes over, by vmm_loop_post() or, waiting for the
  * result, by vmm_loop_call(). The thread begins with the first use, since most loops of a machine that starts
- * have nothing to do yet.
+ * have nothing to do yet; when the host has none to give then, that ends nothing: see vmm_loop_begin().
  *
  * Watches may be removed while a batch of events is being dispatched, by a callback of the same batch. A
  * removed watch stays in memory until the batch is over and its callback is not called any more.
@@ -257,13 +257,28 @@ run (gpointer data)
     return NULL;
 }
 
-static void
-ensure_thread_locked (VmmLoop *loop)
+/* Whether there is a thread; the host may have none to give. */
+static bool
+begin_thread_locked (VmmLoop *loop)
 {
-    /* GLib ends the process where there is no thread to be had; a machine that can have no loop cannot run.
-     */
     if (loop->thread == NULL)
-        g_atomic_pointer_set (&loop->thread, g_thread_new (loop->name, run, loop));
+        g_atomic_pointer_set (&loop->thread, g_thread_try_new (loop->name, run, loop, NULL));
+    return loop->thread != NULL;
+}
+
+/* There is no thread: the caller's does what was posted, and is the loop's meanwhile. */
+static void
+stand_in_locked (VmmLoop *loop)
+{
+    g_autoptr (GArray) batch = g_array_new (FALSE, FALSE, sizeof (Posted));
+
+    g_atomic_pointer_set (&loop->thread, g_thread_self ());
+    while (loop->posted->len > 0) {
+        g_mutex_unlock (&loop->lock);
+        run_posted (loop, batch);
+        g_mutex_lock (&loop->lock);
+    }
+    g_atomic_pointer_set (&loop->thread, NULL);
 }
 
 static bool
@@ -316,6 +331,8 @@ vmm_loop_free (VmmLoop *loop)
         return;
     g_mutex_lock (&loop->lock);
     loop->ending = true;
+    if (loop->thread == NULL)
+        stand_in_locked (loop);
     g_mutex_unlock (&loop->lock);
     if (loop->thread != NULL) {
         eventfd_write (loop->wake_fd, 1);
@@ -337,6 +354,22 @@ vmm_loop_free (VmmLoop *loop)
 }
 
 /**
+ * vmm_loop_begin:
+ *
+ * Any thread: begins the loop's thread, if it has not begun yet. Without one, watches and timers wait for the
+ * next attempt, which each other function makes; what was posted is done by that one too, or by a call.
+ *
+ * Returns: false when the host has no thread to give
+ */
+bool
+vmm_loop_begin (VmmLoop *loop)
+{
+    g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&loop->lock);
+
+    return begin_thread_locked (loop);
+}
+
+/**
  * vmm_loop_is_current:
  *
  * Returns: whether the caller is the loop's thread
@@ -353,7 +386,7 @@ post (VmmLoop *loop, const Posted *posted)
     bool first;
 
     g_mutex_lock (&loop->lock);
-    ensure_thread_locked (loop);
+    begin_thread_locked (loop);
     first = loop->posted->len == 0;
     g_array_append_vals (loop->posted, posted, 1);
     g_mutex_unlock (&loop->lock);
@@ -367,7 +400,8 @@ post (VmmLoop *loop, const Posted *posted)
  * @func: runs on the loop's thread, after all that was posted before
  * @user: what it gets
  *
- * Any thread; waits until @func has returned. On the loop's own thread @func runs at once.
+ * Any thread; waits until @func has returned. On the loop's own thread @func runs at once; where there is no
+ * such thread, and none to be had, the caller's does its work.
  */
 void
 vmm_loop_call (VmmLoop *loop, VmmLoopFunc func, void *user)
@@ -381,8 +415,12 @@ vmm_loop_call (VmmLoop *loop, VmmLoopFunc func, void *user)
     }
     post (loop, &posted);
     g_mutex_lock (&loop->lock);
-    while (!done)
-        g_cond_wait (&loop->finished, &loop->lock);
+    while (!done) {
+        if (begin_thread_locked (loop))
+            g_cond_wait (&loop->finished, &loop->lock);
+        else
+            stand_in_locked (loop);
+    }
     g_mutex_unlock (&loop->lock);
 }
 
@@ -435,9 +473,7 @@ vmm_loop_watch (VmmLoop *loop, int fd, uint32_t events, VmmLoopWatchFunc func, v
     struct epoll_event event = {.events = events, .data.ptr = watch};
 
     *watch = (VmmLoopWatch){loop, func, user, fd};
-    g_mutex_lock (&loop->lock);
-    ensure_thread_locked (loop);
-    g_mutex_unlock (&loop->lock);
+    vmm_loop_begin (loop);
     epoll_ctl (loop->epoll_fd, EPOLL_CTL_ADD, fd, &event);
     return watch;
 }

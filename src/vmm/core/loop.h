@@ -18,6 +18,7 @@ typedef void (*VmmLoopWatchFunc) (void *user, uint32_t events);
 /* Any thread. The loop's thread begins with the first watch, call, post or armed timer. */
 VmmLoop *vmm_loop_new (const char *name, GError **error);
 void vmm_loop_free (VmmLoop *loop);
+bool vmm_loop_begin (VmmLoop *loop);
 bool vmm_loop_is_current (const VmmLoop *loop);
 void vmm_loop_call (VmmLoop *loop, VmmLoopFunc func, void *user);
 void vmm_loop_post (VmmLoop *loop, VmmLoopFunc func, void *user);

@@ -9,6 +9,17 @@
 
 #define MS INT64_C (1000000)
 
+static bool no_threads;
+
+GThread *__real_g_thread_try_new (const char *name, GThreadFunc func, gpointer data, GError **error);
+GThread *__wrap_g_thread_try_new (const char *name, GThreadFunc func, gpointer data, GError **error);
+
+GThread *
+__wrap_g_thread_try_new (const char *name, GThreadFunc func, gpointer data, GError **error)
+{
+    return no_threads ? NULL : __real_g_thread_try_new (name, func, data, error);
+}
+
 typedef struct {
     VmmLoop *loop;
     VmmLoopWatch *watch[2];
@@ -244,5 +255,41 @@ Test (loop, a_disarmed_timer_does_not_run, .timeout = 20)
         g_usleep (1000);
     vmm_loop_call (w.loop, nothing, NULL);
     cr_assert_str_eq (w.log->str, "");
+    clear_world (&w);
+}
+
+Test (loop, a_host_without_threads_ends_nothing, .timeout = 20)
+{
+    World w = make_world ();
+
+    no_threads = true;
+    cr_assert_not (vmm_loop_begin (w.loop));
+    vmm_loop_post (w.loop, log_post, &w);
+    cr_assert_str_eq (w.log->str, "");
+    /* A caller does it all, and is the loop's thread meanwhile, not longer. */
+    vmm_loop_call (w.loop, log_call, &w);
+    cr_assert_str_eq (w.log->str, "pc");
+    cr_assert (w.own_thread);
+    cr_assert_not (vmm_loop_is_current (w.loop));
+    w.timer[0] = vmm_loop_timer_new (w.loop, log_post, &w);
+    vmm_loop_post (w.loop, log_post, &w);
+    no_threads = false;
+    /* What is left is done when there is a thread. */
+    cr_assert (vmm_loop_begin (w.loop));
+    vmm_loop_call (w.loop, log_call, &w);
+    cr_assert_str_eq (w.log->str, "pcpc");
+    clear_world (&w);
+}
+
+Test (loop, ends_without_ever_having_had_a_thread, .timeout = 20)
+{
+    World w = make_world ();
+
+    no_threads = true;
+    vmm_loop_post (w.loop, log_post, &w);
+    vmm_loop_free (w.loop);
+    cr_assert_str_eq (w.log->str, "p");
+    no_threads = false;
+    w.loop = vmm_loop_new ("test", NULL);
     clear_world (&w);
 }

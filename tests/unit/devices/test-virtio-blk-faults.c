@@ -30,6 +30,17 @@ typedef struct {
     GPtrArray *told; /* of char * */
 } Rig;
 
+static bool no_threads;
+
+GThread *__real_g_thread_try_new (const char *name, GThreadFunc func, gpointer data, GError **error);
+GThread *__wrap_g_thread_try_new (const char *name, GThreadFunc func, gpointer data, GError **error);
+
+GThread *
+__wrap_g_thread_try_new (const char *name, GThreadFunc func, gpointer data, GError **error)
+{
+    return no_threads ? NULL : __real_g_thread_try_new (name, func, data, error);
+}
+
 static bool
 attach (VmmBlock *block, VmmLoop *loop, GError **error)
 {
@@ -66,8 +77,16 @@ on_warn (void *user, const char *text)
     g_mutex_unlock (&rig->lock);
 }
 
+static bool
+start (Rig *rig)
+{
+    cr_assert (vmm_virtio_driver_negotiate (rig->device, vmm_virtq_driver_features (rig->queue) | F_FLUSH));
+    vmm_virtio_driver_set_queue (rig->device, 0, rig->queue);
+    return vmm_virtio_driver_start (rig->device);
+}
+
 static Rig *
-set_up (void)
+make_rig (void)
 {
     VmmVirtioBlkConfig config = {.serial = "", .n_queues = 1};
     Rig *rig = g_new0 (Rig, 1);
@@ -83,9 +102,15 @@ set_up (void)
     rig->device = vmm_virtio_blk_new (&rig->env, &rig->block, &config);
     vmm_virtq_heap_init (&rig->heap, rig->env.memory, 0x1000, 3 * MIB);
     rig->queue = vmm_virtq_driver_new (&rig->heap, 64, 0);
-    cr_assert (vmm_virtio_driver_negotiate (rig->device, vmm_virtq_driver_features (rig->queue) | F_FLUSH));
-    vmm_virtio_driver_set_queue (rig->device, 0, rig->queue);
-    cr_assert (vmm_virtio_driver_start (rig->device));
+    return rig;
+}
+
+static Rig *
+set_up (void)
+{
+    Rig *rig = make_rig ();
+
+    cr_assert (start (rig));
     return rig;
 }
 
@@ -174,5 +199,26 @@ Test (blk_faults, a_guest_that_fails_again_and_again_fills_no_log, .timeout = 60
         vmm_virtio_device_tell_rest (rig->device);
         cr_assert_eq (rig->told->len, 6);
     }
+    tear_down (rig);
+}
+
+/* The guest chooses the moment at which the loop's thread begins: it must not be the end of the process. */
+Test (blk_faults, a_host_without_threads_fails_the_device, .timeout = 60)
+{
+    Rig *rig = make_rig ();
+    uint8_t status;
+
+    no_threads = true;
+    cr_assert_not (start (rig));
+    status = vmm_virtio_device_status (rig->device);
+    cr_assert (status & VMM_VIRTIO_STATUS_NEEDS_RESET);
+    check_told (rig, 0, "no thread");
+    vmm_virtio_device_notify (rig->device, 0);
+    vmm_virtio_device_reset_queue (rig->device, 0);
+    /* It is served when the host has some again. */
+    no_threads = false;
+    vmm_virtq_driver_reset (rig->queue);
+    cr_assert (start (rig));
+    cr_assert_eq (request (rig, OUT, 0), OK);
     tear_down (rig);
 }
