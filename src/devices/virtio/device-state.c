@@ -35,12 +35,14 @@ vmm_virtio_device_save (VmmVirtioDevice *device, VmmStateWriter *writer)
     device->ops->save (device->model, writer);
 }
 
-/* Only what the driver has enabled of a device at work has a ring, and that is no larger than it can be. */
+/* Only what the driver has enabled of a device at work has a ring, which is no larger than it can be, and of
+ * the kind that was negotiated: the host's kernel, which may serve it, knows one kind only. */
 static bool
 is_ring_good (const VmmVirtioQueue *queue, bool active)
 {
     return !vmm_virtqueue_is_enabled (queue->ring) ||
-           (active && queue->enabled && vmm_virtqueue_size (queue->ring) <= queue->device->queue_max);
+           (active && queue->enabled && vmm_virtqueue_size (queue->ring) <= queue->device->queue_max &&
+            vmm_virtqueue_is_of (queue->ring, queue->device->accepted));
 }
 
 static bool

@@ -172,6 +172,21 @@ vmm_virtqueue_size (const VmmVirtqueue *queue)
 }
 
 /**
+ * vmm_virtqueue_is_of:
+ * @queue: an enabled one
+ * @features: that were negotiated
+ *
+ * Returns: whether its ring is of the kind that they say
+ */
+bool
+vmm_virtqueue_is_of (const VmmVirtqueue *queue, uint64_t features)
+{
+    return queue->packed == ((features & VMM_VIRTIO_F_RING_PACKED) != 0) &&
+           queue->event_idx == ((features & VMM_VIRTIO_F_EVENT_IDX) != 0) &&
+           queue->indirect == ((features & VMM_VIRTIO_F_INDIRECT_DESC) != 0);
+}
+
+/**
  * vmm_virtqueue_fail:
  * @why: what the driver did, for the user
  *

@@ -98,6 +98,7 @@ bool vmm_virtqueue_enable (VmmVirtqueue *queue, const VmmVirtqueueLayout *layout
 void vmm_virtqueue_disable (VmmVirtqueue *queue);
 bool vmm_virtqueue_is_enabled (const VmmVirtqueue *queue);
 bool vmm_virtqueue_is_broken (const VmmVirtqueue *queue);
+bool vmm_virtqueue_is_of (const VmmVirtqueue *queue, uint64_t features);
 void vmm_virtqueue_addresses (const VmmVirtqueue *queue, const void **ret_desc, const void **ret_driver,
                               const void **ret_device);
 uint32_t vmm_virtqueue_base (const VmmVirtqueue *queue);
