@@ -264,7 +264,8 @@ net_activate (void *model)
     nic->guest_offloads =
         nic->features & VMM_NET_F_GUEST_OFFLOADS & (nic->loaded ? nic->guest_offloads : UINT64_MAX);
     nic->active_pairs = 1;
-    nic->quiet = false;
+    /* Buffers are looked at when the core tells of them: it may be that this one begins in a pause. */
+    nic->quiet = true;
     nic->stall_timer = vmm_loop_timer_new (loop, vmm_virtio_net_on_stall, nic);
     nic->attached = vmm_net_attach (nic->net, loop, &events, nic, &error);
     if (!nic->attached) {
@@ -275,6 +276,7 @@ net_activate (void *model)
     vmm_virtio_net_vhost_begin (nic);
     vmm_virtio_net_set_guest_offloads (nic, nic->guest_offloads);
     vmm_virtio_net_set_pairs (nic, MIN (pairs, nic->usable_pairs));
+    nic->quiet = false;
     vmm_loop_set_poller (loop, &poller, nic);
     if (nic->loaded && nic->link_was_up != vmm_net_link_is_up (nic->net))
         on_link_changed (nic);

@@ -266,3 +266,40 @@ Test (virtio_state_net, a_card_is_as_the_driver_set_it)
     fake_net_free (other);
     state_rig_clear (&rig);
 }
+
+/* A machine is loaded while it is paused: until it goes on, nothing touches its memory. */
+Test (virtio_state_net, a_card_that_is_loaded_waits_for_the_machine)
+{
+    static const uint8_t pairs[] = {4, 0, 2, 0};
+    StateRig rig;
+    FakeNet *net, *other;
+    VmmVirtioDevice *device, *moved;
+    VmmVirtqSegment in;
+    g_autoptr (GBytes) state = NULL;
+
+    state_rig_init (&rig, N_NET_QUEUES, 0);
+    net = fake_net_new (rig.loop, 2, 0, false);
+    device = make_card (&rig, net);
+    state_rig_start (&rig, device, F_NET_ALL);
+    cr_assert_eq (command (&rig, device, pairs, sizeof pairs), 0);
+    in = vmm_virtq_heap_alloc (&rig.heap, 4000);
+    cr_assert_geq (vmm_virtq_driver_add (rig.queues[RX1], NULL, 0, &in, 1), 0);
+    state_rig_kick (&rig, device, RX1);
+    state = vmm_virtio_state_save (device);
+    vmm_virtio_device_free (device);
+    other = fake_net_new (rig.loop, 2, 0, false);
+    moved = make_card (&rig, other);
+    fake_net_give (other, 1, (VmmNetHeader){0}, 0, 700);
+    vmm_virtio_device_pause (moved);
+    cr_assert (vmm_virtio_state_load (moved, state));
+    fake_net_settle (other);
+    cr_assert_eq (count_used (rig.queues[RX1]), 0, "a frame came while the machine was paused");
+    vmm_virtio_device_resume (moved);
+    fake_net_settle (other);
+    cr_assert_eq (count_used (rig.queues[RX1]), 1);
+    cr_assert_null (other->wrong, "%s", other->wrong);
+    vmm_virtio_device_free (moved);
+    fake_net_free (net);
+    fake_net_free (other);
+    state_rig_clear (&rig);
+}
