@@ -53,6 +53,15 @@ blk_features (void *model)
            (blk->discard ? VMM_BLK_F_DISCARD : 0);
 }
 
+/* What the field says (section 5.2.5.2): without FLUSH nothing is ever written back later. */
+static bool
+is_writeback (const VmmVirtioBlk *blk)
+{
+    uint64_t features = vmm_virtio_device_features (blk->device) & (VMM_BLK_F_FLUSH | VMM_BLK_F_CONFIG_WCE);
+
+    return features != VMM_BLK_F_CONFIG_WCE && __atomic_load_n (&blk->writeback, __ATOMIC_RELAXED);
+}
+
 static void
 blk_config_read (void *model, unsigned offset, void *buf, unsigned len)
 {
@@ -66,7 +75,7 @@ blk_config_read (void *model, unsigned offset, void *buf, unsigned len)
     /* Physical blocks of 4 KiB: what file systems and page caches work with. */
     config[CONFIG_TOPOLOGY] = block_size == VMM_BLOCK_SECTOR ? 3 : 0;
     vmm_put_u16 (config + CONFIG_TOPOLOGY + 2, 1);
-    config[CONFIG_WRITEBACK] = __atomic_load_n (&blk->writeback, __ATOMIC_RELAXED);
+    config[CONFIG_WRITEBACK] = is_writeback (blk);
     vmm_put_u16 (config + CONFIG_NUM_QUEUES, (uint16_t)blk->n_queues);
     vmm_put_u32 (config + CONFIG_MAX_DISCARD_SECTORS, VMM_BLK_DISCARD_MAX_SECTORS);
     vmm_put_u32 (config + CONFIG_MAX_DISCARD_SEG, 1);

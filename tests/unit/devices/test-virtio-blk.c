@@ -199,6 +199,22 @@ Test (virtio_blk, a_driver_without_flush_is_never_left_waiting, .timeout = 60)
     }
 }
 
+/* Section 5.2.5.2: the field does not promise a driver a cache that it cannot flush. */
+Test (virtio_blk, writes_back_only_for_a_driver_that_can_flush, .timeout = 60)
+{
+    static const struct {
+        uint64_t features;
+        uint64_t writeback;
+    } rows[] = {{ALL, 1}, {F_FLUSH, 1}, {F_CONFIG_WCE, 0}};
+
+    for (size_t i = 0; i < G_N_ELEMENTS (rows); i++) {
+        Rig *rig = set_up (0, false, false, rows[i].features);
+
+        cr_assert_eq (vmm_virtio_device_config_read (rig->device, 32, 1), rows[i].writeback, "row %zu", i);
+        tear_down (rig);
+    }
+}
+
 Test (virtio_blk, many_at_once_are_all_given_back, .timeout = 60)
 {
     for (size_t w = 0; w < G_N_ELEMENTS (ways); w++) {
