@@ -91,6 +91,8 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     queue = vmm_virtqueue_new (memory, 0, &events);
     vmm_chain_init (&chain, 16);
     layout.size = (uint16_t)(1u << (data[0] >> 3 & 3));
+    if ((data[0] & 1) != 0)
+        layout.size = (uint16_t)(layout.size + (data[0] >> 5));
     if (!vmm_virtqueue_enable (queue, &layout,
                                ((data[0] & 1) != 0 ? VMM_VIRTIO_F_RING_PACKED : 0) |
                                    ((data[0] & 2) != 0 ? VMM_VIRTIO_F_EVENT_IDX : 0) |
