@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Keeps a disk busy and counts, for tests/bench. Words of the command line: depth=N requests in flight,
- * bytes=N for each, requests=N in all, write=1, seed=N, off=1. Requests go to places all over the disk. It
- * says "begin", works, says "done REQUESTS CYCLES KICKS" (cycles of the time stamp counter, the upper and the
- * lower half, in hexadecimal), and spins until it is killed, or powers off without a flush.
+ * bytes=N for each, requests=N in all, write=1, seed=N, off=1. Requests go to places all over the disk. When
+ * done it spins until it is killed, or powers off without a flush.
  */
-#include "console.h"
-#include "cpu.h"
-#include "guest.h"
+#include "bench.h"
 #include "virtio-blk.h"
 
 #define DEPTH_MAX 32u
@@ -15,7 +12,7 @@
 
 typedef struct {
     VirtioQueue queue;
-    Console console;
+    BenchReport report;
     uint64_t blocks; /* places of the size of a request */
     uint64_t random;
     uint32_t sectors;
@@ -28,15 +25,6 @@ static BlkRequest requests[DEPTH_MAX];
 /* Which request a chain of the queue is. */
 static uint8_t slot_of[VIRTIO_QUEUE_MAX];
 
-static void __attribute__ ((noreturn)) fail (Bench *bench, const char *why)
-{
-    console_text (&bench->console, "failed: ");
-    console_text (&bench->console, why);
-    console_end_line (&bench->console);
-    for (;;)
-        cpu_out8 (PORT_DEBUG_EXIT, DEBUG_EXIT_FAIL);
-}
-
 static void
 submit (Bench *bench, uint8_t slot)
 {
@@ -47,7 +35,7 @@ submit (Bench *bench, uint8_t slot)
     sector = (bench->random >> 24) % bench->blocks * bench->sectors;
     id = blk_add (&bench->queue, &requests[slot], bench->type, sector, data[slot], bench->sectors);
     if (id < 0)
-        fail (bench, "the queue is too small");
+        bench_fail (&bench->report, "the queue is too small");
     slot_of[id] = slot;
 }
 
@@ -67,7 +55,7 @@ run (Bench *bench, uint32_t depth, uint32_t total)
             continue;
         }
         if (requests[slot_of[id]].status != BLK_STATUS_OK)
-            fail (bench, "a request failed");
+            bench_fail (&bench->report, "a request failed");
         done++;
         if (submitted == total)
             continue;
@@ -83,16 +71,16 @@ start (Bench *bench, const StartInfo *info, uint32_t bytes)
     VirtioDevice device;
 
     if (!virtio_find (info, VIRTIO_ID_BLOCK, 0, &device))
-        fail (bench, "no disk");
+        bench_fail (&bench->report, "no disk");
     /* With FLUSH, writes need not last at once. */
     if (!virtio_begin (&device, VIRTIO_F_EVENT_IDX | BLK_F_FLUSH))
-        fail (bench, "the device refuses its features");
+        bench_fail (&bench->report, "the device refuses its features");
     bench->sectors = bytes / BLK_SECTOR;
     bench->blocks = virtio_config64 (&device, 0) / bench->sectors;
     if (bench->blocks == 0)
-        fail (bench, "the disk is too small");
+        bench_fail (&bench->report, "the disk is too small");
     if (!virtio_queue_start (&device, &bench->queue, 0, queue_memory, 128))
-        fail (bench, "no queue");
+        bench_fail (&bench->report, "no queue");
     virtio_ready (&device);
 }
 
@@ -106,26 +94,15 @@ guest_main (const StartInfo *info)
         .random = pvh_cmdline_number (info, "seed=", 1),
         .type = pvh_cmdline_number (info, "write=", 0) != 0 ? BLK_OUT : BLK_IN,
     };
-    uint64_t begin;
 
-    console_init (&bench.console);
+    console_init (&bench.report.console);
     if (depth == 0 || depth > DEPTH_MAX || bytes < BLK_SECTOR || bytes > BYTES_MAX)
-        fail (&bench, "depth or bytes out of range");
+        bench_fail (&bench.report, "depth or bytes out of range");
     start (&bench, info, bytes);
-    console_text (&bench.console, "begin");
-    console_end_line (&bench.console);
-    begin = cpu_rdtsc ();
+    bench_begin (&bench.report);
     run (&bench, depth, total);
-    begin = cpu_rdtsc () - begin;
-    console_text (&bench.console, "done ");
-    console_decimal (&bench.console, total, 1);
-    console_char (&bench.console, ' ');
-    console_hex (&bench.console, begin, 16);
-    console_char (&bench.console, ' ');
-    console_decimal (&bench.console, (uint32_t)bench.queue.kicks, 1);
-    console_end_line (&bench.console);
+    bench_done (&bench.report, total, bench.queue.kicks);
     if (pvh_cmdline_number (info, "off=", 0) != 0)
         cpu_out8 (PORT_SLEEP_CONTROL, SLP_EN_S5);
-    for (;;)
-        cpu_pause ();
+    bench_spin ();
 }
