@@ -30,9 +30,14 @@
 #include "vmm/error.h"
 
 #define EVENTS_PER_WAIT 32
-/* How long to poll at most, and what to begin with. */
-#define POLL_MAX_NS INT64_C (32000)
-#define POLL_FIRST_NS INT64_C (4000)
+/* How long to poll for work that does not come. */
+#define POLL_NS INT64_C (32000)
+/* A poller that always finds work stops so often to let others have their turn. */
+#define POLL_TURN_NS INT64_C (32000)
+/* After a sleep that is no longer, it may be worth to poll. */
+#define SLEEP_SHORT_NS INT64_C (250000)
+/* Short sleeps, at most, without polling after it was in vain. */
+#define POLL_PAUSE_MAX 63u
 #define NS_PER_S INT64_C (1000000000)
 
 typedef struct {
@@ -74,7 +79,9 @@ struct _VmmLoop {
     bool dispatching;
     const VmmLoopPoller *poller;
     void *poller_user;
-    int64_t poll_ns; /* how long to poll before sleeping */
+    bool polls;          /* before it sleeps */
+    unsigned poll_pause; /* how many short sleeps there are without it when it was in vain again */
+    unsigned poll_skips; /* how many of them are still to come */
 };
 
 static void
@@ -181,31 +188,50 @@ dispatch (VmmLoop *loop, const struct epoll_event *events, int n, GArray *batch)
         g_ptr_array_set_size (loop->removed, 0);
 }
 
+/* Looks for work, as long as it comes, but not all its time; returns whether there was any. */
+static bool
+poll_for_work (VmmLoop *loop)
+{
+    int64_t now = vmm_now_ns ();
+    int64_t turn = now + POLL_TURN_NS, end = now + POLL_NS;
+    bool any = false;
+
+    while (now < end && !(any && now >= turn)) {
+        bool found = loop->poller->poll (loop->poller_user);
+
+        now = vmm_now_ns ();
+        any = any || found;
+        end = found ? now + POLL_NS : end;
+    }
+    return any;
+}
+
 /* Returns whether the loop may sleep. */
 static bool
 poll_before_sleep (VmmLoop *loop)
 {
-    int64_t end;
-
-    if (loop->poll_ns == 0)
+    if (!loop->polls)
         return loop->poller->may_sleep (loop->poller_user);
-    end = vmm_now_ns () + loop->poll_ns;
-    do {
-        if (loop->poller->poll (loop->poller_user))
-            return false;
-    } while (vmm_now_ns () < end);
+    if (poll_for_work (loop)) {
+        loop->poll_pause /= 2;
+        return false;
+    }
+    loop->poll_pause = MIN (2 * loop->poll_pause + 1, POLL_PAUSE_MAX);
+    loop->poll_skips = loop->poll_pause;
     return loop->poller->may_sleep (loop->poller_user);
 }
 
-/* Polling pays when the sleep was shorter than one may poll; a long one says that there is nothing to wait
- * for. */
+/*
+ * Polling pays when work comes sooner than a sleep would be over. How long a sleep takes does not tell: the
+ * time to wake is in it, which may be most of it. So after a short sleep polling is tried; after each time in
+ * vain it is left for more sleeps, and for fewer when it was not.
+ */
 static void
 adapt_polling (VmmLoop *loop, int64_t slept_ns)
 {
-    if (slept_ns > POLL_MAX_NS)
-        loop->poll_ns = 0;
-    else
-        loop->poll_ns = CLAMP (2 * loop->poll_ns, POLL_FIRST_NS, POLL_MAX_NS);
+    loop->polls = slept_ns <= SLEEP_SHORT_NS && loop->poll_skips == 0;
+    if (slept_ns <= SLEEP_SHORT_NS && loop->poll_skips > 0)
+        loop->poll_skips--;
 }
 
 /* Waits for events; how many there are. */
@@ -451,7 +477,9 @@ vmm_loop_set_poller (VmmLoop *loop, const VmmLoopPoller *poller, void *user)
 {
     loop->poller = poller;
     loop->poller_user = user;
-    loop->poll_ns = 0;
+    loop->polls = false;
+    loop->poll_pause = 0;
+    loop->poll_skips = 0;
 }
 
 /**

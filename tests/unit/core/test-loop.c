@@ -293,3 +293,97 @@ Test (loop, ends_without_ever_having_had_a_thread, .timeout = 20)
     w.loop = vmm_loop_new ("test", NULL);
     clear_world (&w);
 }
+
+/*
+ * A poller whose loop never sleeps for long.
+ * @windows: times of polling before a sleep
+ */
+typedef struct {
+    World w;
+    bool finds; /* atomic */
+    bool polled;
+    unsigned polls; /* atomic, as are the next two */
+    unsigned windows;
+    unsigned sleeps;
+} Polled;
+
+static bool
+poll (void *user)
+{
+    Polled *p = user;
+
+    p->polled = true;
+    __atomic_add_fetch (&p->polls, 1, __ATOMIC_RELAXED);
+    return __atomic_load_n (&p->finds, __ATOMIC_RELAXED);
+}
+
+static bool
+may_sleep (void *user)
+{
+    Polled *p = user;
+
+    __atomic_add_fetch (&p->windows, p->polled ? 1 : 0, __ATOMIC_RELAXED);
+    __atomic_add_fetch (&p->sleeps, 1, __ATOMIC_RELAXED);
+    p->polled = false;
+    eventfd_write (p->w.fd[0], 1);
+    return true;
+}
+
+static const VmmLoopPoller poller = {poll, may_sleep};
+
+static void
+begin_polling (void *user)
+{
+    Polled *p = user;
+
+    vmm_loop_set_poller (p->w.loop, &poller, p);
+}
+
+static void
+end_polling (void *user)
+{
+    vmm_loop_set_poller (((Polled *)user)->w.loop, NULL, NULL);
+}
+
+static Polled *
+make_polled (bool finds)
+{
+    Polled *p = g_new0 (Polled, 1);
+
+    p->w = make_world ();
+    p->finds = finds;
+    p->w.watch[0] = vmm_loop_watch (p->w.loop, p->w.fd[0], EPOLLIN | EPOLLET, on_edge, &p->w);
+    vmm_loop_call (p->w.loop, begin_polling, p);
+    return p;
+}
+
+static void
+free_polled (Polled *p)
+{
+    vmm_loop_call (p->w.loop, end_polling, p);
+    clear_world (&p->w);
+    g_free (p);
+}
+
+Test (loop, polls_rarely_when_it_is_in_vain, .timeout = 60)
+{
+    Polled *p = make_polled (false);
+
+    while (__atomic_load_n (&p->sleeps, __ATOMIC_RELAXED) < 5000)
+        g_usleep (1000);
+    cr_assert_gt (__atomic_load_n (&p->windows, __ATOMIC_RELAXED), 1);
+    cr_assert_lt (__atomic_load_n (&p->windows, __ATOMIC_RELAXED), 500);
+    free_polled (p);
+}
+
+Test (loop, a_poller_that_always_finds_work_lets_others_have_their_turn, .timeout = 60)
+{
+    Polled *p = make_polled (true);
+
+    while (__atomic_load_n (&p->polls, __ATOMIC_RELAXED) < 5000)
+        g_usleep (1000);
+    vmm_loop_call (p->w.loop, log_call, &p->w);
+    cr_assert (p->w.own_thread);
+    cr_assert_lt (__atomic_load_n (&p->sleeps, __ATOMIC_RELAXED), 100);
+    free_polled (p);
+}
