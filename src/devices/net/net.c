@@ -51,6 +51,26 @@ vmm_net_detach (VmmNet *net)
 }
 
 /**
+ * vmm_net_send_batch:
+ * @frames: at most %VMM_NET_BATCH_MAX
+ *
+ * The loop's thread: sends them one after the other, together where the backend can.
+ *
+ * Returns: how many, from the first on, are sent or dropped; the rest found it full
+ */
+unsigned
+vmm_net_send_batch (VmmNet *net, unsigned pair, const VmmNetFrame *frames, unsigned n)
+{
+    unsigned done = 0;
+
+    if (net->ops->send_batch != NULL)
+        return net->ops->send_batch (net, pair, frames, n);
+    while (done < n && net->ops->send (net, pair, frames[done].iov, frames[done].n_iov) != VMM_NET_FULL)
+        done++;
+    return done;
+}
+
+/**
  * vmm_net_link_is_up:
  *
  * Any thread.

@@ -28,6 +28,8 @@
 #define VMM_NET_MTU_MAX 65521u
 #define VMM_NET_MTU_DEFAULT 1500u
 #define VMM_NET_PAIRS_MAX 8u
+/* Frames that are sent at a time. */
+#define VMM_NET_BATCH_MAX 64u
 
 /* Of VmmNetHeader. */
 #define VMM_NET_HDR_NEEDS_CSUM 1u
@@ -70,6 +72,17 @@ typedef enum {
 } VmmNetSend;
 
 /**
+ * VmmNetFrame:
+ * @iov: its VmmNetHeader, and what follows
+ *
+ * A frame to be sent; see VmmNetOps.send.
+ */
+typedef struct {
+    const struct iovec *iov;
+    unsigned n_iov;
+} VmmNetFrame;
+
+/**
  * VmmNetEvents:
  * @rx_ready: there are frames for @pair, and they are wanted; who is told takes them all, or comes back by
  *   itself
@@ -99,6 +112,8 @@ typedef struct _VmmNet VmmNet;
  * @set_pairs: (nullable): frames come on the first @n pairs only, and are sent on those only
  * @send: one frame: @iov[0] is its VmmNetHeader and no more, and what follows is the frame, of
  *   %VMM_NET_FRAME_MIN to %VMM_NET_FRAME_MAX bytes. Never blocks
+ * @send_batch: (nullable): sends up to %VMM_NET_BATCH_MAX frames in their order, as @send does each. How
+ * many, from the first on, are sent or dropped: the rest found it full, and is not looked at any more
  * @flush: (nullable): there are no more to send for now
  * @receive: one frame into @iov, whose first element is for its VmmNetHeader and whose others have room for
  *   %VMM_NET_FRAME_MAX bytes. Returns the bytes of the frame; 0: there is none
@@ -114,6 +129,7 @@ typedef struct {
     void (*set_offloads) (VmmNet *net, uint32_t offloads);
     void (*set_pairs) (VmmNet *net, unsigned n);
     VmmNetSend (*send) (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov);
+    unsigned (*send_batch) (VmmNet *net, unsigned pair, const VmmNetFrame *frames, unsigned n);
     void (*flush) (VmmNet *net);
     size_t (*receive) (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov);
     void (*want_receive) (VmmNet *net, unsigned pair, bool wanted);
@@ -150,6 +166,8 @@ struct _VmmNet {
 /* For devices; the loop's thread. */
 bool vmm_net_attach (VmmNet *net, VmmLoop *loop, const VmmNetEvents *events, void *user, GError **error);
 void vmm_net_detach (VmmNet *net);
+
+unsigned vmm_net_send_batch (VmmNet *net, unsigned pair, const VmmNetFrame *frames, unsigned n);
 
 /* Any thread. */
 bool vmm_net_link_is_up (const VmmNet *net);

@@ -3,6 +3,8 @@
 #ifndef VMM_DEVICES_NET_TAP_INTERNAL_H
 #define VMM_DEVICES_NET_TAP_INTERNAL_H
 
+#include <liburing.h>
+
 #include "devices/net/tap.h"
 
 typedef struct _VmmNetTap VmmNetTap;
@@ -23,11 +25,19 @@ typedef struct {
     bool tx_full;
 } VmmNetTapQueue;
 
+typedef enum {
+    VMM_NET_TAP_RING_NONE, /* not yet */
+    VMM_NET_TAP_RING_OPEN,
+    VMM_NET_TAP_RING_NEVER, /* the host has no such thing */
+} VmmNetTapRing;
+
 struct _VmmNetTap {
     VmmNet net;
     char *name; /* of the interface */
     VmmNetTapQueue queues[VMM_NET_PAIRS_MAX];
     VmmLoop *loop;
+    VmmNetTapRing ring_is;
+    struct io_uring ring;
     bool has_header; /* the kernel's frames have a VmmNetHeader */
     bool gone;       /* the interface was removed */
     bool down;       /* and the user was told */
@@ -35,5 +45,10 @@ struct _VmmNetTap {
 
 /* tap-open.c */
 bool vmm_net_tap_open_queues (VmmNetTap *tap, const VmmNetTapConfig *config, GError **error);
+
+/* tap-ring.c; the loop's thread */
+unsigned vmm_net_tap_ring_write (VmmNetTap *tap, int fd, const VmmNetFrame *frames, unsigned n,
+                                 int *ret_results);
+void vmm_net_tap_ring_close (VmmNetTap *tap);
 
 #endif

@@ -7,6 +7,8 @@
  * virtio has, so that the guest's frames go to the kernel and the kernel's to the guest as they are, without
  * a copy of ours, and a large TCP segment is one frame all the way.
  *
+ * Several frames that are sent at a time are one system call (tap-ring.c).
+ *
  * TUNSETOFFLOAD tells the kernel what the guest can take; what it cannot, the kernel does itself. With
  * several queues the kernel spreads connections over those that are attached (TUNSETQUEUE).
  *
@@ -189,6 +191,7 @@ tap_detach (VmmNet *net)
     VmmNetTap *tap = (VmmNetTap *)net;
 
     tap->loop = NULL;
+    vmm_net_tap_ring_close (tap);
     tap_set_pairs (net, 1);
     tap_set_offloads (net, 0);
 }
@@ -216,29 +219,83 @@ tell_down (VmmNetTap *tap)
     tap->down = true;
 }
 
+/* What came of a write: 0 or an errno. */
+static VmmNetSend
+note_sent (VmmNetTapQueue *queue, int wrong)
+{
+    VmmNetTap *tap = queue->tap;
+
+    if (wrong == 0) {
+        tap->down = false;
+        return VMM_NET_SENT;
+    }
+    if (wrong == EAGAIN) {
+        queue->tx_full = true;
+        update_watch (queue);
+        return VMM_NET_FULL;
+    }
+    if (wrong == EBADFD)
+        lose (tap);
+    else if (wrong == EIO)
+        tell_down (tap);
+    return VMM_NET_DROPPED;
+}
+
+/* The first element is the header. */
+static unsigned
+iov_to_skip (const VmmNetTap *tap)
+{
+    return tap->has_header ? 0 : 1;
+}
+
 static VmmNetSend
 tap_send (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov)
 {
     VmmNetTap *tap = (VmmNetTap *)net;
     VmmNetTapQueue *queue = &tap->queues[pair];
-    unsigned skip = tap->has_header ? 0 : 1;
+    unsigned skip = iov_to_skip (tap);
 
     if (tap->gone)
         return VMM_NET_DROPPED;
-    if (writev (queue->fd, iov + skip, (int)(n_iov - skip)) >= 0) {
-        tap->down = false;
-        return VMM_NET_SENT;
+    return note_sent (queue, writev (queue->fd, iov + skip, (int)(n_iov - skip)) >= 0 ? 0 : errno);
+}
+
+/* By the ring; returns how many were tried, from the first on. */
+static unsigned
+write_batch (VmmNetTapQueue *queue, const VmmNetFrame *frames, unsigned n, int *ret_results)
+{
+    unsigned skip = iov_to_skip (queue->tap);
+    VmmNetFrame as_written[VMM_NET_BATCH_MAX];
+
+    /* For a single one it is not worth it. */
+    if (n < 2 || queue->tap->gone)
+        return 0;
+    for (unsigned i = 0; i < n; i++)
+        as_written[i] = (VmmNetFrame){frames[i].iov + skip, frames[i].n_iov - skip};
+    return vmm_net_tap_ring_write (queue->tap, queue->fd, as_written, n, ret_results);
+}
+
+static unsigned
+tap_send_batch (VmmNet *net, unsigned pair, const VmmNetFrame *frames, unsigned n)
+{
+    VmmNetTapQueue *queue = &((VmmNetTap *)net)->queues[pair];
+    int results[VMM_NET_BATCH_MAX];
+    unsigned tried = write_batch (queue, frames, n, results), done = tried;
+
+    /* Those at the end that found it full can be kept. One before others that did not is lost: it would come
+     * after them. */
+    while (done > 0 && results[done - 1] == -EAGAIN)
+        done--;
+    for (unsigned i = 0; i < done; i++) {
+        if (results[i] != -EAGAIN)
+            note_sent (queue, MAX (-results[i], 0));
     }
-    if (errno == EAGAIN) {
-        queue->tx_full = true;
-        update_watch (queue);
-        return VMM_NET_FULL;
-    }
-    if (errno == EBADFD)
-        lose (tap);
-    else if (errno == EIO)
-        tell_down (tap);
-    return VMM_NET_DROPPED;
+    if (done < tried)
+        note_sent (queue, EAGAIN);
+    while (done >= tried && done < n &&
+           tap_send (net, pair, frames[done].iov, frames[done].n_iov) != VMM_NET_FULL)
+        done++;
+    return done;
 }
 
 static size_t
@@ -246,7 +303,7 @@ tap_receive (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov
 {
     VmmNetTap *tap = (VmmNetTap *)net;
     size_t header = tap->has_header ? sizeof (VmmNetHeader) : 0;
-    unsigned skip = tap->has_header ? 0 : 1;
+    unsigned skip = iov_to_skip (tap);
     ssize_t len;
 
     if (tap->gone)
@@ -289,6 +346,7 @@ static const VmmNetOps tap_ops = {
     .set_offloads = tap_set_offloads,
     .set_pairs = tap_set_pairs,
     .send = tap_send,
+    .send_batch = tap_send_batch,
     .receive = tap_receive,
     .want_receive = tap_want_receive,
     .fd = tap_fd,

@@ -44,11 +44,15 @@
 
 typedef struct _VmmVirtioNet VmmVirtioNet;
 
+/* After so many bytes the guest is shown what is done: it can go on while the device does. */
+#define VMM_VIRTIO_NET_SHOW_BYTES 65536u
+
 /**
  * VmmVirtioNetRx:
  * @held: a ring of chains that were popped and wait for a frame, @n of them from @first on
  * @room: bytes in them
  * @n_iov: buffers in them
+ * @unshown: bytes of frames since the guest was shown some
  * @starved: the guest has to give buffers, and will tell
  * @tight: it gives no more; so frames are taken that may turn out to be too large
  * @more: there may be frames that were not taken, since others are to have their turn
@@ -61,10 +65,29 @@ typedef struct {
     unsigned n;
     size_t room;
     unsigned n_iov;
+    size_t unshown;
     bool starved;
     bool tight;
     bool more;
 } VmmVirtioNetRx;
+
+/**
+ * VmmVirtioNetTx:
+ * @frames: that are to be sent at a time, @n of them
+ * @headers: theirs: copies, which the guest cannot change after they were checked
+ * @chains: theirs, for the queue; what buffers they have is in @iov
+ * @iov: of all of them, @n_iov elements
+ * @bytes: in all of them
+ */
+typedef struct {
+    VmmNetFrame frames[VMM_NET_BATCH_MAX];
+    VmmNetHeader headers[VMM_NET_BATCH_MAX];
+    VmmChain chains[VMM_NET_BATCH_MAX];
+    struct iovec iov[VMM_VIRTIO_NET_IOV_MAX];
+    unsigned n;
+    unsigned n_iov;
+    size_t bytes;
+} VmmVirtioNetTx;
 
 struct _VmmVirtioNet {
     VmmVirtioDevice *device;
@@ -89,12 +112,11 @@ struct _VmmVirtioNet {
     VmmLoopTimer *stall_timer;
     bool tx_full[VMM_NET_PAIRS_MAX];
     bool control_more; /* there may be commands that were not done, as others are to have their turn */
-    bool tx_sent;      /* and the backend was not told yet that it was all */
     VmmVirtioNetRx rx[VMM_NET_PAIRS_MAX];
     VmmChain tx_chain;
+    VmmVirtioNetTx tx;
     VmmChain ctrl_chain;
     struct iovec rx_iov[VMM_VIRTIO_NET_IOV_MAX];
-    struct iovec tx_iov[VMM_VIRTIO_NET_IOV_MAX];
     uint8_t overflow[VMM_NET_FRAME_MAX];
 };
 

@@ -176,6 +176,13 @@ fit_header (const VmmVirtioNet *nic, VmmNetHeader *header)
     return ok && (!ecn || (nic->guest_offloads & VMM_NET_F_GUEST_ECN) != 0);
 }
 
+static void
+show (VmmVirtioNetRx *rx)
+{
+    vmm_virtqueue_publish (vmm_virtio_net_rx_queue (rx->nic, rx->pair));
+    rx->unshown = 0;
+}
+
 /* A frame of @len bytes is in the chains: the driver gets those that it filled. */
 static void
 hand_over (VmmVirtioNetRx *rx, VmmNetHeader *header, size_t len)
@@ -197,6 +204,9 @@ hand_over (VmmVirtioNetRx *rx, VmmNetHeader *header, size_t len)
         left -= chain->written;
         vmm_virtqueue_push (queue, chain);
     }
+    rx->unshown += len;
+    if (rx->unshown >= VMM_VIRTIO_NET_SHOW_BYTES)
+        show (rx);
     rx->first = (rx->first + n) % VMM_VIRTIO_NET_HELD_MAX;
     rx->n -= n;
 }
@@ -259,7 +269,7 @@ vmm_virtio_net_receive (VmmVirtioNetRx *rx)
         n++;
     }
     rx->more = n == FRAMES_PER_TURN;
-    vmm_virtqueue_publish (queue);
+    show (rx);
     return n > 0;
 }
 

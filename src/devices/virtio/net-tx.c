@@ -63,29 +63,80 @@ tidy_header (VmmNetHeader *header)
         header->csum_start = header->csum_offset = 0;
 }
 
-/* The header is a copy, which the guest cannot change after it was checked; of the frame's contents nothing
- * is believed here. */
-static VmmNetSend
-send_one (VmmVirtioNet *nic, unsigned pair)
+/* The frame of the chain that was popped joins the batch, which has room for it. Of the frame's contents
+ * nothing is believed here. False when it is none that can be sent. */
+static bool
+add_frame (VmmVirtioNet *nic)
 {
+    VmmVirtioNetTx *tx = &nic->tx;
     VmmChain *chain = &nic->tx_chain;
-    VmmNetHeader header;
+    VmmNetHeader *header = &tx->headers[tx->n];
+    struct iovec *iov = tx->iov + tx->n_iov;
     size_t len;
     unsigned n;
 
-    if (vmm_chain_read (chain, &header, sizeof header) != sizeof header)
-        return VMM_NET_DROPPED;
+    if (vmm_chain_read (chain, header, sizeof *header) != sizeof *header)
+        return false;
     len = chain->readable_left;
     if (len < VMM_NET_FRAME_MIN || len > VMM_NET_FRAME_MAX ||
-        !vmm_virtio_net_check_header (&header, len, nic->features))
-        return VMM_NET_DROPPED;
-    tidy_header (&header);
-    nic->tx_iov[0] = (struct iovec){&header, sizeof header};
-    n = vmm_chain_take_readable (chain, len, nic->tx_iov + 1, VMM_VIRTIO_NET_IOV_MAX - 1);
+        !vmm_virtio_net_check_header (header, len, nic->features))
+        return false;
+    tidy_header (header);
+    iov[0] = (struct iovec){header, sizeof *header};
+    n = 1 + vmm_chain_take_readable (chain, len, iov + 1, VMM_VIRTIO_NET_IOV_MAX - tx->n_iov - 1);
     if (chain->readable_left > 0)
-        return VMM_NET_DROPPED;
-    nic->tx_sent = true;
-    return nic->net->ops->send (nic->net, pair % nic->active_pairs, nic->tx_iov, n + 1);
+        return false;
+    tx->frames[tx->n] = (VmmNetFrame){iov, n};
+    tx->chains[tx->n++] = *chain;
+    tx->n_iov += n;
+    tx->bytes += len;
+    return true;
+}
+
+/* Makes a batch of up to @max frames. Returns whether a chain was popped after them that holds none. */
+static bool
+collect (VmmVirtioNet *nic, VmmVirtqueue *queue, unsigned max)
+{
+    VmmVirtioNetTx *tx = &nic->tx;
+
+    tx->n = 0;
+    tx->n_iov = 0;
+    tx->bytes = 0;
+    while (tx->n < max && tx->bytes < VMM_VIRTIO_NET_SHOW_BYTES &&
+           vmm_virtqueue_pop (queue, &nic->tx_chain)) {
+        if (tx->n > 0 && tx->n_iov + nic->tx_chain.n_readable + 1 > VMM_VIRTIO_NET_IOV_MAX) {
+            vmm_virtqueue_unpop (queue, &nic->tx_chain);
+            break;
+        }
+        if (!add_frame (nic))
+            return true;
+    }
+    return false;
+}
+
+/* One batch of up to @max frames; how many chains are done with. */
+static unsigned
+send_some (VmmVirtioNet *nic, unsigned pair, unsigned max)
+{
+    VmmVirtioNetTx *tx = &nic->tx;
+    VmmVirtqueue *queue = vmm_virtio_net_tx_queue (nic, pair);
+    bool bad = collect (nic, queue, max);
+    unsigned done = 0;
+
+    if (tx->n > 0)
+        done = vmm_net_send_batch (nic->net, pair % nic->active_pairs, tx->frames, tx->n);
+    for (unsigned i = 0; i < done; i++)
+        vmm_virtqueue_push (queue, &tx->chains[i]);
+    nic->tx_full[pair] = done < tx->n;
+    if (bad && done == tx->n) {
+        vmm_virtqueue_push (queue, &nic->tx_chain);
+        return done + 1;
+    }
+    if (bad)
+        vmm_virtqueue_unpop (queue, &nic->tx_chain);
+    for (unsigned i = tx->n; i > done; i--)
+        vmm_virtqueue_unpop (queue, &tx->chains[i - 1]);
+    return done;
 }
 
 /**
@@ -99,22 +150,17 @@ bool
 vmm_virtio_net_transmit (VmmVirtioNet *nic, unsigned pair)
 {
     VmmVirtqueue *queue = vmm_virtio_net_tx_queue (nic, pair);
-    unsigned n = 0;
+    unsigned n = 0, last;
 
     if (nic->tx_full[pair] || nic->quiet)
         return false;
     vmm_virtqueue_set_kicks (queue, false);
-    for (; n < FRAMES_PER_TURN && vmm_virtqueue_pop (queue, &nic->tx_chain); n++) {
-        if (send_one (nic, pair) == VMM_NET_FULL) {
-            vmm_virtqueue_unpop (queue, &nic->tx_chain);
-            nic->tx_full[pair] = true;
-            break;
-        }
-        vmm_virtqueue_push (queue, &nic->tx_chain);
-    }
-    vmm_virtqueue_publish (queue);
-    if (nic->tx_sent && nic->net->ops->flush != NULL)
+    do {
+        last = send_some (nic, pair, MIN (FRAMES_PER_TURN - n, VMM_NET_BATCH_MAX));
+        n += last;
+        vmm_virtqueue_publish (queue);
+    } while (last > 0 && n < FRAMES_PER_TURN && !nic->tx_full[pair]);
+    if ((n > 0 || nic->tx_full[pair]) && nic->net->ops->flush != NULL)
         nic->net->ops->flush (nic->net);
-    nic->tx_sent = false;
     return n > 0;
 }

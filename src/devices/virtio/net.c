@@ -7,8 +7,9 @@
  * and net-rx.c for what is checked on the way, and net-ctrl.c for the control queue.
  *
  * What the guest has put into its queues is taken in turns of a bounded number of frames, so that neither
- * direction waits for the other, and is shown as used at the end of each turn, with one interrupt. While work
- * comes in quick succession the loop looks for more before it sleeps, and the driver is asked not to notify.
+ * direction waits for the other, and is shown as used at the end of each turn, and after each 64 KiB in it,
+ * so that the guest goes on meanwhile; with one interrupt each time. While work comes in quick succession the
+ * loop looks for more before it sleeps, and the driver is asked not to notify.
  *
  * The backend decides what it can do for the guest (checksums, large segments), and is told what the guest
  * can take. A backend that can take no more frames leaves them with the guest; one that has more frames than

@@ -142,6 +142,51 @@ talk (NetPlug *plug, int host)
     }
 }
 
+#define BATCH 20u
+
+typedef struct {
+    VmmNet *net;
+    uint32_t first; /* its name */
+    size_t spoilt;  /* the one that is too short to be a frame, or none */
+    unsigned done;
+} Batch;
+
+static void
+do_send_batch (void *user)
+{
+    Batch *batch = user;
+    VmmNetHeader headers[BATCH] = {0};
+    uint8_t bytes[BATCH][200];
+    struct iovec iov[BATCH][2];
+    VmmNetFrame frames[BATCH];
+
+    for (uint32_t i = 0; i < BATCH; i++) {
+        size_t len = i == batch->spoilt ? 5 : 100 + i;
+
+        fake_net_fill (bytes[i], batch->first + i, 100 + i);
+        iov[i][0] = (struct iovec){&headers[i], sizeof headers[i]};
+        iov[i][1] = (struct iovec){bytes[i], len};
+        frames[i] = (VmmNetFrame){iov[i], 2};
+    }
+    batch->done = vmm_net_send_batch (batch->net, 0, frames, BATCH);
+}
+
+/* What the kernel refuses is lost, and what comes after it is not. */
+static void
+talk_in_batches (VmmNet *net, NetPlug *plug, int host)
+{
+    Batch batch = {.net = net, .first = 1000, .spoilt = 3};
+
+    for (unsigned round = 0; round < 3; round++, batch.first += BATCH) {
+        vmm_loop_call (plug->loop, do_send_batch, &batch);
+        cr_assert_eq (batch.done, BATCH);
+        for (uint32_t i = 0; i < BATCH; i++) {
+            if (i != batch.spoilt)
+                expect_on_host (host, batch.first + i, 100 + i);
+        }
+    }
+}
+
 /* With the kernel's header in front of each frame and without, as whoever opened it wanted it. */
 static void
 talk_through (short flags, uint32_t offloads)
@@ -159,9 +204,11 @@ talk_through (short flags, uint32_t offloads)
     host = open_host ();
     plug = net_plug_new (net);
     talk (plug, host);
+    talk_in_batches (net, plug, host);
     net_plug_pull (plug);
     net_plug_put (plug);
     talk (plug, host);
+    talk_in_batches (net, plug, host);
     close (host);
     net_plug_free (plug);
     cr_assert_eq (if_nametoindex (NAME), 0, "the interface is left");
