@@ -52,6 +52,8 @@ typedef struct _VmmVirtioNet VmmVirtioNet;
  * @held: a ring of chains that were popped and wait for a frame, @n of them from @first on
  * @room: bytes in them
  * @n_iov: buffers in them
+ * @n_direct: chains that the next frame is read into; what does not fit comes after them
+ * @small: frames in a row, at most 255, that are small
  * @unshown: bytes of frames since the guest was shown some
  * @starved: the guest has to give buffers, and will tell
  * @tight: it gives no more; so frames are taken that may turn out to be too large
@@ -65,6 +67,8 @@ typedef struct {
     unsigned n;
     size_t room;
     unsigned n_iov;
+    unsigned n_direct;
+    uint8_t small;
     size_t unshown;
     bool starved;
     bool tight;

@@ -5,7 +5,8 @@
  * How large the next frame is nobody knows before it is read, and what was read cannot be put back. So a
  * number of chains with room for the largest is held, the frame is read straight into their buffers, and
  * those that it did not fill are held for the next one. Where the room ends before the largest frame does a
- * buffer of our own follows, from which the rest is copied into further chains, or the frame is dropped.
+ * buffer of our own follows, from which the rest is copied into further chains, or the frame is dropped. That
+ * buffer follows earlier, too, while all frames are small: a list of many buffers costs more to read into.
  *
  * Without enough room nothing is read: frames wait in the backend until the guest gives buffers. Should it
  * give no more for a while, which a driver with few buffers may, frames are read all the same.
@@ -16,6 +17,9 @@
 
 #define FRAMES_PER_TURN 64u
 #define STALL_NS INT64_C (20000000)
+/* Frames are small up to here, and a large one is not expected after so many of them. */
+#define SMALL_BYTES 8192u
+#define SMALL_FRAMES 64u
 #define HEADER sizeof (VmmNetHeader)
 
 static VmmChain *
@@ -94,18 +98,21 @@ let_go (VmmVirtioNetRx *rx, unsigned n)
     }
 }
 
-/* What is held, without the place of the header, and the buffer of our own; how many elements. */
+/* As much of what is held as the next frame is likely to need, without the place of the header, and the
+ * buffer of our own; how many elements. */
 static unsigned
-make_iov (VmmVirtioNetRx *rx, VmmNetHeader *header)
+make_iov (VmmVirtioNetRx *rx, VmmNetHeader *header, size_t *ret_room)
 {
     struct iovec *iov = rx->nic->rx_iov;
-    size_t skip = HEADER;
+    size_t likely = HEADER + (rx->small >= SMALL_FRAMES ? SMALL_BYTES : VMM_NET_FRAME_MAX);
+    size_t skip = HEADER, room = 0;
     unsigned n = 0;
 
     iov[n++] = (struct iovec){header, HEADER};
-    for (unsigned i = 0; i < rx->n; i++) {
-        const VmmChain *chain = held (rx, i);
+    for (rx->n_direct = 0; rx->n_direct < rx->n && room < likely; rx->n_direct++) {
+        const VmmChain *chain = held (rx, rx->n_direct);
 
+        room += chain->writable_left;
         for (unsigned j = 0; j < chain->n_writable; j++) {
             struct iovec part = chain->iov[chain->n_readable + j];
             size_t cut = MIN (skip, part.iov_len);
@@ -115,8 +122,10 @@ make_iov (VmmVirtioNetRx *rx, VmmNetHeader *header)
                 iov[n++] = (struct iovec){(uint8_t *)part.iov_base + cut, part.iov_len - cut};
         }
     }
-    if (rx->room - HEADER < VMM_NET_FRAME_MAX)
-        iov[n++] = (struct iovec){rx->nic->overflow, VMM_NET_FRAME_MAX - (rx->room - HEADER)};
+    room -= HEADER;
+    if (room < VMM_NET_FRAME_MAX)
+        iov[n++] = (struct iovec){rx->nic->overflow, VMM_NET_FRAME_MAX - room};
+    *ret_room = room;
     return n;
 }
 
@@ -131,13 +140,14 @@ spread_overflow (VmmVirtioNetRx *rx, size_t len)
 
     if (!vmm_virtio_net_has (rx->nic, VMM_NET_F_MRG_RXBUF))
         return false;
-    while (left > 0 && rx->n < VMM_VIRTIO_NET_HELD_MAX && hold_one (rx))
-        left -= MIN (left, held (rx, rx->n - 1)->writable_left);
+    for (unsigned i = rx->n_direct; left > 0 && (i < rx->n || (i < VMM_VIRTIO_NET_HELD_MAX && hold_one (rx)));
+         i++)
+        left -= MIN (left, held (rx, i)->writable_left);
     if (left > 0) {
         let_go (rx, rx->n - before);
         return false;
     }
-    for (unsigned i = before; i < rx->n; i++) {
+    for (unsigned i = rx->n_direct; len > 0; i++) {
         const VmmChain *chain = held (rx, i);
         size_t run = MIN (len, chain->writable_left);
 
@@ -217,14 +227,16 @@ receive_one (VmmVirtioNetRx *rx)
 {
     VmmNet *net = rx->nic->net;
     VmmNetHeader header = {0};
-    unsigned n_iov = make_iov (rx, &header);
+    size_t room;
+    unsigned n_iov = make_iov (rx, &header, &room);
     size_t len = net->ops->receive (net, rx->pair, rx->nic->rx_iov, n_iov);
 
     if (len == 0)
         return false;
+    rx->small = (uint8_t)(len <= SMALL_BYTES ? MIN (rx->small + 1u, UINT8_MAX) : 0);
     if (!fit_header (rx->nic, &header))
         return true;
-    if (len > rx->room - HEADER && !spread_overflow (rx, len - (rx->room - HEADER)))
+    if (len > room && !spread_overflow (rx, len - room))
         return true;
     hand_over (rx, &header, len);
     return true;

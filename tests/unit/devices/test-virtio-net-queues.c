@@ -195,6 +195,38 @@ Test (virtio_net_queues, a_driver_with_few_buffers_gets_its_frames)
     card_clear (&card);
 }
 
+/* Where only small frames came for a while, fewer buffers are read into. */
+Test (virtio_net_queues, a_large_frame_after_small_ones_is_whole)
+{
+    enum { BUFFER = 4096, SMALL = 100, LARGE = 30000, GIVEN = 20 };
+    const VmmNetHeader tso = {
+        .flags = VMM_NET_HDR_NEEDS_CSUM, .gso_type = VMM_NET_GSO_TCPV4, .gso_size = 1000};
+    g_autofree uint8_t *bytes = g_malloc0 (LARGE + BUFFER);
+    VmmVirtqSegment given[GIVEN + SMALL];
+    VmmNetHeader header;
+    uint32_t name;
+    Card card;
+
+    card_init (&card, 1, ALL_OFFLOADS);
+    state_rig_start (&card.rig, card.device, F_MRG_RXBUF | F_GUEST_CSUM | F_GUEST_TSO4);
+    for (unsigned i = 0; i < GIVEN; i++)
+        given[i] = give_buffer (&card, 0, BUFFER);
+    for (unsigned i = 0; i < SMALL; i++) {
+        fake_net_give (card.net, 0, no_header, i, 60);
+        cr_assert_eq (take_used (&card, 0, NULL), 1);
+        given[GIVEN + i] = give_buffer (&card, 0, BUFFER);
+    }
+    fake_net_give (card.net, 0, tso, 1000, LARGE);
+    cr_assert_eq (take_used (&card, 0, NULL), (LARGE + HEADER + BUFFER - 1) / BUFFER);
+    memcpy (&header, vmm_virtq_heap_bytes (&card.rig.heap, given[SMALL]), HEADER);
+    cr_assert_eq (header.num_buffers, (LARGE + HEADER + BUFFER - 1) / BUFFER);
+    for (unsigned i = 0; i < header.num_buffers; i++)
+        memcpy (bytes + (size_t)i * BUFFER, vmm_virtq_heap_bytes (&card.rig.heap, given[SMALL + i]), BUFFER);
+    cr_assert (fake_net_is_whole (bytes + HEADER, LARGE, &name));
+    cr_assert_eq (name, 1000);
+    card_clear (&card);
+}
+
 /* Section 5.1.6.4.1: nothing that the driver did not negotiate, or has turned off since. */
 Test (virtio_net_queues, headers_are_what_the_driver_takes)
 {
