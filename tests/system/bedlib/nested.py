@@ -31,7 +31,8 @@ PLAIN = ("-accel", "tcg,thread=single")
 COUNTED = ("-accel", "tcg", "-icount", "shift=1,sleep=off")
 MARGIN = 60  # seconds beyond the running job's own limit
 START_LIMIT = 180
-SILENCE_LIMIT = 60  # without the sign of life that l1-init.sh gives every few seconds
+SILENCE_LIMIT = 40  # of QEMU's own CPU time without the sign of life that l1-init.sh gives every few seconds
+SILENCE_PATIENCE = 300  # seconds without it, should QEMU just sleep or hardly be let to run
 MAX_RESTARTS = 60
 MAX_TRIES = 6
 
@@ -48,6 +49,16 @@ def outer_command(kernel, initrd, disk, memory_mib, append="", options=PLAIN):
     ]
 
 
+def cpu_seconds(pid):
+    """The CPU time that a process has used: on a host that is busy, what the clock says tells little about it."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Outer:
     """One outer machine. What happens in it goes to `events` as (machine, what, job)."""
 
@@ -56,7 +67,7 @@ class Outer:
         self.job = None
         self.limit = START_LIMIT
         self.last = self.heard = time.monotonic()
-        self.seen = 0
+        self.seen = self.used = 0
         self.console = results / f"{name}-console.log"
         self._connection = None
         self._listener = self._listen(f"{name}.sock")
@@ -128,10 +139,11 @@ class Outer:
             size = self.console.stat().st_size
         except OSError:
             size = 0
+        used = cpu_seconds(self.process.pid)
         if size != self.seen:
-            self.seen, self.heard = size, time.monotonic()
-        silent = self._connection is not None and time.monotonic() > self.heard + SILENCE_LIMIT
-        return silent or time.monotonic() > self.last + self.limit
+            self.seen, self.heard, self.used = size, time.monotonic(), used
+        silent = used > self.used + SILENCE_LIMIT or time.monotonic() > self.heard + SILENCE_PATIENCE
+        return (self._connection is not None and silent) or time.monotonic() > self.last + self.limit
 
     def stop(self):
         if self.process.poll() is None:
