@@ -167,6 +167,14 @@ def add_program(stage, name, program):
         place(library, stage / "root" / library.lstrip("/"))
 
 
+def add_qemu(stage):
+    """Put QEMU and its firmware at the places where it looks in the outer machine."""
+    add_program(stage, "qemu-system-x86_64", shutil.which("qemu-system-x86_64"))
+    for folder in ("seabios", "qemu"):
+        for rom in Path("/usr/share", folder).glob("*.*"):
+            place(rom, stage / "root/usr/share" / folder / rom.name)
+
+
 def add_library(stage, name):
     """Put a library that a program loads by itself, and those that it needs; nothing when this host has none."""
     listed = subprocess.run(["/sbin/ldconfig", "-p"], check=False, text=True, capture_output=True).stdout
