@@ -54,6 +54,21 @@ disk_fio() {
     done
 }
 
+# For tests/bench: a fixed amount of work, between two marks. DISK BYTES
+bench_fio() {
+    echo "@bench-begin: fio"
+    fio --name=bench --filename="/dev/$1" --rw=randread --bs=4k --iodepth=32 --ioengine=libaio --direct=1 --io_size="$2" \
+        --eta=never --minimal --output=/tmp/fio
+    echo "@bench-end: fio $(cut -d ';' -f 1-9 /tmp/fio)"
+}
+
+# NAME ADDRESS BYTES [-R]
+bench_iperf3() {
+    echo "@bench-begin: $1"
+    iperf3 -c "$2" -n "$3" -f k $4 > /tmp/iperf3 2>&1
+    echo "@bench-end: $1 $(grep receiver /tmp/iperf3 || cat /tmp/iperf3)"
+}
+
 disk_report() {
     block=/sys/block/$1
     echo "@disk-$1: sectors=$(cat "$block/size") ro=$(cat "$block/ro") serial=$(cat "$block/serial" 2> /dev/null)" \
@@ -187,6 +202,8 @@ device_act() {
     many) must many probe many "tcp:$2:$3" "$4" ;;
     serve) probe serve "tcp:0.0.0.0:$2" & ;;
     iperf3) command -v iperf3 > /dev/null && must iperf3 sh -c "iperf3 -c $2 -t ${3:-3} | grep receiver" ;;
+    bench-fio) bench_fio "$2" "$3" ;;
+    bench-iperf3) bench_iperf3 "$2" "$3" "$4" "$5" ;;
     vsock) transfer "vsock:2:$2" "$3"; must vsock-many probe many "vsock:2:$2" 64 ;;
     vsock-stuck) # the peer does not read: the sender waits, and nobody else does
         timeout 4 probe put "vsock:2:$2" 6 8000000 > /dev/null 2>&1
