@@ -10,7 +10,7 @@
  * Watches may be removed while a batch of events is being dispatched, by a callback of the same batch. A
  * removed watch stays in memory until the batch is over and its callback is not called any more.
  *
- * Timers are few for each loop: a list and one timerfd, set to the earliest.
+ * Timers are in loop-timers.c: a list, and one timerfd that is watched like any other descriptor.
  *
  * Locks: one mutex guards the queue of posted functions and the state of the thread. Watches and timers are
  * touched by the loop's thread only, or by any thread while the loop's has not begun; vmm_loop_watch() and
@@ -23,9 +23,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "vmm/core/loop-timers.h"
 #include "vmm/core/timer.h"
 #include "vmm/error.h"
 
@@ -38,7 +38,6 @@
 #define SLEEP_SHORT_NS INT64_C (250000)
 /* Short sleeps, at most, without polling after it was in vain. */
 #define POLL_PAUSE_MAX 63u
-#define NS_PER_S INT64_C (1000000000)
 
 typedef struct {
     VmmLoopFunc func;
@@ -53,27 +52,18 @@ struct _VmmLoopWatch {
     int fd;
 };
 
-struct _VmmLoopTimer {
-    VmmLoop *loop;
-    VmmLoopFunc func;
-    void *user;
-    int64_t deadline_ns; /* 0: not armed */
-};
-
 struct _VmmLoop {
     char *name;
     int epoll_fd;
     int wake_fd;
-    int timer_fd;
     GMutex lock;
     GCond finished; /* a call is done, or the thread is there */
     GThread *thread;
     GArray *posted; /* of Posted */
     bool ending;
     /* The thread's own. */
-    GPtrArray *removed;      /* watches that are freed when the batch is over */
-    GPtrArray *timers;       /* of VmmLoopTimer */
-    int64_t timer_set_ns;    /* what timer_fd is set to; 0: off */
+    GPtrArray *removed; /* watches that are freed when the batch is over */
+    VmmLoopTimers timers;
     VmmLoopWatch wake_watch; /* only their addresses matter: epoll's data */
     VmmLoopWatch timers_watch;
     bool dispatching;
@@ -83,6 +73,17 @@ struct _VmmLoop {
     unsigned poll_pause; /* how many short sleeps there are without it when it was in vain again */
     unsigned poll_skips; /* how many of them are still to come */
 };
+
+/**
+ * vmm_loop_timers:
+ *
+ * Returns: the loop's timers, for the loop's thread
+ */
+VmmLoopTimers *
+vmm_loop_timers (VmmLoop *loop)
+{
+    return &loop->timers;
+}
 
 static void
 take_posted (VmmLoop *loop, GArray *batch)
@@ -113,48 +114,6 @@ run_posted (VmmLoop *loop, GArray *batch)
     }
 }
 
-static void
-set_timer_fd (VmmLoop *loop)
-{
-    struct itimerspec spec = {0};
-    int64_t earliest = 0;
-
-    for (guint i = 0; i < loop->timers->len; i++) {
-        const VmmLoopTimer *timer = loop->timers->pdata[i];
-
-        if (timer->deadline_ns != 0 && (earliest == 0 || timer->deadline_ns < earliest))
-            earliest = timer->deadline_ns;
-    }
-    if (earliest == loop->timer_set_ns)
-        return;
-    loop->timer_set_ns = earliest;
-    spec.it_value.tv_sec = earliest / NS_PER_S;
-    spec.it_value.tv_nsec = earliest % NS_PER_S;
-    timerfd_settime (loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
-}
-
-static void
-run_timers (VmmLoop *loop)
-{
-    int64_t now = vmm_now_ns ();
-    uint64_t expirations;
-
-    if (read (loop->timer_fd, &expirations, sizeof expirations) < 0)
-        return; /* set anew in the meantime */
-    loop->timer_set_ns = 0;
-    /* A callback may free timers, its own too, or make new ones: begin anew after each. */
-    for (guint i = 0; i < loop->timers->len; i++) {
-        VmmLoopTimer *timer = loop->timers->pdata[i];
-
-        if (timer->deadline_ns == 0 || timer->deadline_ns > now)
-            continue;
-        timer->deadline_ns = 0;
-        timer->func (timer->user);
-        i = (guint)-1;
-    }
-    set_timer_fd (loop);
-}
-
 static bool
 is_removed (const VmmLoop *loop, const VmmLoopWatch *watch)
 {
@@ -178,7 +137,7 @@ dispatch (VmmLoop *loop, const struct epoll_event *events, int n, GArray *batch)
             eventfd_read (loop->wake_fd, &value);
             run_posted (loop, batch);
         } else if (watch == &loop->timers_watch) {
-            run_timers (loop);
+            vmm_loop_timers_run (&loop->timers);
         } else if (loop->removed->len == 0 || !is_removed (loop, watch)) {
             watch->func (watch->user, events[i].events);
         }
@@ -334,12 +293,11 @@ vmm_loop_new (const char *name, GError **error)
     loop->name = g_strndup (name, 15);
     loop->posted = g_array_new (FALSE, FALSE, sizeof (Posted));
     loop->removed = g_ptr_array_new_with_free_func (g_free);
-    loop->timers = g_ptr_array_new ();
     loop->epoll_fd = epoll_create1 (EPOLL_CLOEXEC);
     loop->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-    loop->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    vmm_loop_timers_init (&loop->timers);
     if (!poll_for (loop, loop->wake_fd, &loop->wake_watch, error) ||
-        !poll_for (loop, loop->timer_fd, &loop->timers_watch, error))
+        !poll_for (loop, loop->timers.fd, &loop->timers_watch, error))
         return NULL;
     return g_steal_pointer (&loop);
 }
@@ -368,11 +326,9 @@ vmm_loop_free (VmmLoop *loop)
         close (loop->epoll_fd);
     if (loop->wake_fd >= 0)
         close (loop->wake_fd);
-    if (loop->timer_fd >= 0)
-        close (loop->timer_fd);
     g_array_unref (loop->posted);
     g_ptr_array_unref (loop->removed);
-    g_ptr_array_unref (loop->timers);
+    vmm_loop_timers_clear (&loop->timers);
     g_mutex_clear (&loop->lock);
     g_cond_clear (&loop->finished);
     g_free (loop->name);
@@ -544,79 +500,4 @@ vmm_loop_unwatch (VmmLoopWatch *watch)
 {
     if (watch != NULL)
         vmm_loop_call (watch->loop, unwatch, watch);
-}
-
-static void
-add_timer (void *user)
-{
-    VmmLoopTimer *timer = user;
-
-    g_ptr_array_add (timer->loop->timers, timer);
-}
-
-/**
- * vmm_loop_timer_new:
- * @func: called on the loop's thread
- * @user: what it gets
- *
- * Any thread.
- *
- * Returns: (transfer full): a timer that is not armed
- */
-VmmLoopTimer *
-vmm_loop_timer_new (VmmLoop *loop, VmmLoopFunc func, void *user)
-{
-    VmmLoopTimer *timer = g_new (VmmLoopTimer, 1);
-
-    *timer = (VmmLoopTimer){loop, func, user, 0};
-    vmm_loop_call (loop, add_timer, timer);
-    return timer;
-}
-
-/**
- * vmm_loop_timer_arm:
- * @after_ns: from now; 0 and less: as soon as the loop comes to it
- *
- * The loop's thread. Arming again moves the time.
- */
-void
-vmm_loop_timer_arm (VmmLoopTimer *timer, int64_t after_ns)
-{
-    timer->deadline_ns = vmm_now_ns () + MAX (after_ns, 0);
-    set_timer_fd (timer->loop);
-}
-
-/**
- * vmm_loop_timer_disarm:
- *
- * The loop's thread.
- */
-void
-vmm_loop_timer_disarm (VmmLoopTimer *timer)
-{
-    timer->deadline_ns = 0;
-    set_timer_fd (timer->loop);
-}
-
-static void
-remove_timer (void *user)
-{
-    VmmLoopTimer *timer = user;
-
-    g_ptr_array_remove (timer->loop->timers, timer);
-    set_timer_fd (timer->loop);
-    g_free (timer);
-}
-
-/**
- * vmm_loop_timer_free:
- * @timer: (nullable) (transfer full): its function is not called any more after the return
- *
- * Any thread.
- */
-void
-vmm_loop_timer_free (VmmLoopTimer *timer)
-{
-    if (timer != NULL)
-        vmm_loop_call (timer->loop, remove_timer, timer);
 }
