@@ -172,7 +172,9 @@ print_status (json_t *answer)
     printf ("%-10s%" PRIu64 "\n", "boots", get_number (answer, "boots"));
     printf ("%-10s%" PRIu64 "\n", "exits", exits);
     json_array_foreach (devices, i, device)
-        printf ("%-10s%s\n", i == 0 ? "devices" : "", get_text (device, "name"));
+        printf ("%-10s%s: %" PRIu64 " requests, %" PRIu64 " kicks, %" PRIu64 " interrupts\n",
+                i == 0 ? "devices" : "", get_text (device, "name"), get_number (device, "requests"),
+                get_number (device, "kicks"), get_number (device, "interrupts"));
 }
 
 static void

@@ -41,19 +41,37 @@ exits_to_json (const VmmVerdict *verdict)
 }
 
 static json_t *
+devices_to_json (const VmmVerdict *verdict)
+{
+    json_t *devices = json_array ();
+
+    for (size_t i = 0; i < verdict->n_devices; i++) {
+        const VmmDeviceCount *device = &verdict->devices[i];
+
+        json_array_append_new (
+            devices, json_pack ("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "name", device->name, "kind",
+                                device->kind, "requests", (json_int_t)device->requests, "bytes_from_guest",
+                                (json_int_t)device->bytes_from_guest, "bytes_to_guest",
+                                (json_int_t)device->bytes_to_guest, "kicks", (json_int_t)device->kicks,
+                                "interrupts", (json_int_t)device->interrupts));
+    }
+    return devices;
+}
+
+static json_t *
 verdict_to_json (const VmmVerdict *v, int64_t start_ns)
 {
     struct rusage usage = {0};
 
     getrusage (RUSAGE_SELF, &usage);
     return json_pack (
-        "{s:s, s:i, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:I, s:o, s:I, s:{s:I, s:I}, s:I}", "verdict",
+        "{s:s, s:i, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:I, s:o, s:o, s:I, s:{s:I, s:I}, s:I}", "verdict",
         vmm_verdict_kind_to_string (v->kind), "exit_code", v->exit_code, "reason", string_or_null (v->reason),
         "report", string_or_null (v->report), "seconds", "start", seconds_since (start_ns, v->start_ns),
         "first_instruction", seconds_since (start_ns, v->first_instruction_ns), "first_output",
         seconds_since (start_ns, v->first_output_ns), "end", seconds_since (start_ns, v->end_ns), "boots",
-        (json_int_t)v->boots, "exits", exits_to_json (v), "output_bytes", (json_int_t)v->output_bytes,
-        "guest_memory", "bytes", (json_int_t)v->guest_memory_bytes, "used_bytes",
+        (json_int_t)v->boots, "exits", exits_to_json (v), "devices", devices_to_json (v), "output_bytes",
+        (json_int_t)v->output_bytes, "guest_memory", "bytes", (json_int_t)v->guest_memory_bytes, "used_bytes",
         (json_int_t)v->guest_memory_used_bytes, "max_rss_bytes", (json_int_t)usage.ru_maxrss * 1024);
 }
 

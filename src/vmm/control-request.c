@@ -116,15 +116,20 @@ describe_verdict (const VmmVerdict *verdict)
 }
 
 static json_t *
-describe_devices (VmmMachine *machine)
+describe_devices (const VmmMachineInfo *info)
 {
     json_t *devices = json_array ();
-    unsigned n = vmm_machine_get_n_devices (machine);
 
-    for (unsigned i = 0; i < n; i++)
-        json_array_append_new (devices,
-                               json_pack ("{s:s, s:s}", "name", vmm_machine_get_device_name (machine, i),
-                                          "kind", vmm_machine_get_device_kind (machine, i)));
+    for (size_t i = 0; i < info->n_devices; i++) {
+        const VmmDeviceCount *device = &info->devices[i];
+
+        json_array_append_new (
+            devices, json_pack ("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "name", device->name, "kind",
+                                device->kind, "requests", (json_int_t)device->requests, "bytes_from_guest",
+                                (json_int_t)device->bytes_from_guest, "bytes_to_guest",
+                                (json_int_t)device->bytes_to_guest, "kicks", (json_int_t)device->kicks,
+                                "interrupts", (json_int_t)device->interrupts));
+    }
     return devices;
 }
 
@@ -144,7 +149,7 @@ run_status (VmmMachine *machine, json_t *request, GError **error)
         "{s:s, s:o, s:I, s:I, s:f, s:I, s:o, s:o}", "state", vmm_machine_state_to_string (info->state),
         "verdict", describe_verdict (vmm_machine_get_verdict (machine)), "cpus", (json_int_t)info->cpus,
         "memory_bytes", (json_int_t)info->memory_bytes, "uptime_seconds", (double)info->uptime_ns / 1e9,
-        "boots", (json_int_t)info->boots, "exits", exits, "devices", describe_devices (machine));
+        "boots", (json_int_t)info->boots, "exits", exits, "devices", describe_devices (info));
 }
 
 static json_t *

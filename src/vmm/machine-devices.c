@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What devices can be told while the guest runs. */
+/* What devices can be told while the guest runs, and what they tell. */
 #include <string.h>
 
 #include "devices/virtio/balloon.h"
@@ -61,6 +61,48 @@ find (VmmMachine *machine, const char *name, const char *kind, GError **error)
     }
     refuse (error, name, "the machine has no such device: status lists those that it has");
     return NULL;
+}
+
+/**
+ * vmm_machine_new_counts:
+ *
+ * Returns: (transfer full) (nullable): a count for each device of the configuration, with nothing counted
+ */
+VmmDeviceCount *
+vmm_machine_new_counts (const VmmMachine *machine)
+{
+    unsigned n = vmm_machine_get_n_devices (machine);
+    VmmDeviceCount *counts = g_new0 (VmmDeviceCount, n);
+
+    for (unsigned i = 0; i < n; i++) {
+        counts[i].name = vmm_machine_get_device_name (machine, i);
+        counts[i].kind = vmm_machine_get_device_kind (machine, i);
+    }
+    return counts;
+}
+
+/**
+ * vmm_machine_add_counts:
+ * @counts: (inout): as vmm_machine_new_counts() made it: what this boot's devices have counted is added
+ *
+ * There is a board.
+ */
+void
+vmm_machine_add_counts (const VmmMachine *machine, VmmDeviceCount *counts)
+{
+    for (unsigned i = 0; i < vmm_machine_get_n_devices (machine); i++) {
+        VmmVirtioDevice *device = vmm_board_find_device (machine->board, counts[i].name);
+        VmmVirtioCounters boot;
+
+        if (device == NULL)
+            continue; /* a part of another one */
+        vmm_virtio_device_get_counters (device, &boot);
+        counts[i].requests += boot.queues.requests;
+        counts[i].bytes_from_guest += boot.queues.bytes_from_guest;
+        counts[i].bytes_to_guest += boot.queues.bytes_to_guest;
+        counts[i].interrupts += boot.queues.interrupts;
+        counts[i].kicks += boot.kicks;
+    }
 }
 
 /**

@@ -54,6 +54,17 @@ count_exits (VmmMachine *machine)
     return n_exits;
 }
 
+static const VmmDeviceCount *
+count_devices (VmmMachine *machine)
+{
+    g_free (machine->info_devices);
+    machine->info_devices =
+        g_memdup2 (machine->counts, machine->config->devices->len * sizeof *machine->counts);
+    if (machine->board != NULL && !machine->has_verdict)
+        vmm_machine_add_counts (machine, machine->info_devices);
+    return machine->info_devices;
+}
+
 /**
  * vmm_machine_get_info:
  * @machine: a machine
@@ -74,6 +85,8 @@ vmm_machine_get_info (VmmMachine *machine)
         .boots = machine->boots,
         .n_exits = count_exits (machine),
         .exits = machine->info_exits,
+        .n_devices = machine->config->devices->len,
+        .devices = count_devices (machine),
     };
     return &machine->info;
 }

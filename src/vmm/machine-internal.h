@@ -38,6 +38,7 @@ struct _VmmMachine {
     int64_t start_ns;
     unsigned boots;
     uint64_t exits[VMM_VCPU_EXIT_REASONS]; /* of boards that are gone */
+    VmmDeviceCount *counts;                /* of the devices of boards that are gone, then of all */
     int64_t first_run_ns;
 
     GMutex lock; /* the rest; taken by vCPU threads too */
@@ -69,6 +70,7 @@ struct _VmmMachine {
     /* What the last questions were answered with. */
     VmmMachineInfo info;
     VmmExitCount info_exits[VMM_VCPU_EXIT_REASONS];
+    VmmDeviceCount *info_devices;
     VmmBalloonInfo balloon;
     VmmBalloonStat balloon_stats[VMM_BALLOON_STATS];
 };
@@ -94,6 +96,8 @@ gboolean vmm_machine_on_timeout (gpointer user);
 gboolean vmm_machine_on_panic_grace (gpointer user);
 
 /* machine-devices.c */
+VmmDeviceCount *vmm_machine_new_counts (const VmmMachine *machine);
+void vmm_machine_add_counts (const VmmMachine *machine, VmmDeviceCount *counts);
 GArray *vmm_machine_note_balloons (VmmBoard *board);
 void vmm_machine_restore_balloons (VmmBoard *board, const GArray *targets);
 

@@ -116,6 +116,7 @@ build_board (VmmMachine *machine, GError **error)
 static void
 collect (VmmMachine *machine)
 {
+    vmm_machine_add_counts (machine, machine->counts);
     for (unsigned i = 0; i < vmm_board_n_vcpus (machine->board); i++) {
         VmmVcpu *vcpu = vmm_board_vcpu (machine->board, i);
 
@@ -231,6 +232,8 @@ fill_verdict (VmmMachine *machine)
     v->guest_memory_bytes = machine->config->mem;
     if (machine->board != NULL)
         v->guest_memory_used_bytes = vmm_board_memory_used (machine->board);
+    v->n_devices = machine->config->devices->len;
+    v->devices = machine->counts;
 }
 
 static gboolean
@@ -307,6 +310,7 @@ vmm_machine_new (const VmmConfig *config, GError **error)
     machine->failed_vcpu = -1;
     machine->start_ns = vmm_now_ns ();
     machine->config = vmm_config_copy (config);
+    machine->counts = vmm_machine_new_counts (machine);
     machine->context = g_main_context_ref_thread_default ();
     host.context = machine->context;
     machine->early_notices = g_ptr_array_new_with_free_func (g_free);
@@ -376,6 +380,8 @@ vmm_machine_free (VmmMachine *machine)
     g_free (machine->reason);
     g_free (machine->report);
     g_free (machine->panic_message);
+    g_free (machine->counts);
+    g_free (machine->info_devices);
     g_free (machine);
 }
 

@@ -61,6 +61,8 @@ typedef enum {
  * @boots: how often the guest was started
  * @n_exits: elements of @exits
  * @exits: the exits to vmm by reason so far, only those that happened
+ * @n_devices: elements of @devices, as many as vmm_machine_get_n_devices() says
+ * @devices: (array length=n_devices): what went through each device so far
  *
  * How a machine is. Members may be added at the end.
  */
@@ -72,6 +74,8 @@ typedef struct {
     unsigned boots;
     size_t n_exits;
     const VmmExitCount *exits;
+    size_t n_devices;
+    const VmmDeviceCount *devices;
 } VmmMachineInfo;
 
 /**

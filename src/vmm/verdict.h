@@ -54,6 +54,31 @@ typedef struct {
 } VmmExitCount;
 
 /**
+ * VmmDeviceCount:
+ * @name: the device's, "disk0"
+ * @kind: the key that added it: "disk"
+ * @requests: what the guest asked of it and got back: on a disk its requests, on a network card packets, or
+ *   the buffers for them
+ * @bytes_from_guest: what it read of the guest's buffers, requests' headers too
+ * @bytes_to_guest: what it wrote to them
+ * @kicks: how often the guest notified it; each is an exit, most of them to KVM alone
+ * @interrupts: how often it interrupted the guest
+ *
+ * What went through a device so far, over all boots. Consoles that are ports of one device are counted with
+ * the first of them. Where the host's kernel serves a network card (vhost-net), only kicks are counted.
+ * Members may be added at the end.
+ */
+typedef struct {
+    const char *name;
+    const char *kind;
+    uint64_t requests;
+    uint64_t bytes_from_guest;
+    uint64_t bytes_to_guest;
+    uint64_t kicks;
+    uint64_t interrupts;
+} VmmDeviceCount;
+
+/**
  * VmmVerdict:
  * @kind: how the run ended
  * @exit_code: what a program should exit with, see vmm(1); each number has one meaning
@@ -69,6 +94,8 @@ typedef struct {
  * @output_bytes: bytes of console output
  * @guest_memory_bytes: RAM that the guest was given
  * @guest_memory_used_bytes: RAM that the host had to find for it
+ * @n_devices: elements of @devices
+ * @devices: (array length=n_devices): what went through each device that the configuration added
  *
  * All about the end of a run. It belongs to its machine. Members may be added at the end.
  */
@@ -87,6 +114,8 @@ typedef struct {
     uint64_t output_bytes;
     uint64_t guest_memory_bytes;
     uint64_t guest_memory_used_bytes;
+    size_t n_devices;
+    const VmmDeviceCount *devices;
 } VmmVerdict;
 
 /*

@@ -60,8 +60,12 @@ vmm_machine_state_to_string (VmmMachineState state)
 const VmmMachineInfo *
 vmm_machine_get_info (VmmMachine *machine)
 {
+    static const VmmDeviceCount device = {"disk0", "disk", 64, 33792, 262208, 3, 5};
+
     machine->info.state = machine->state;
     machine->info.cpus = 2;
+    machine->info.n_devices = 1;
+    machine->info.devices = &device;
     return &machine->info;
 }
 

@@ -129,6 +129,16 @@ VmmLoop *vmm_virtio_device_loop (VmmVirtioDevice *device);
 int vmm_virtio_device_lend_queue (VmmVirtioDevice *device, unsigned index);
 void vmm_virtio_device_take_queue_back (VmmVirtioDevice *device, unsigned index);
 
+/**
+ * VmmVirtioCounters:
+ * @queues: of all of them together
+ * @kicks: how often the driver notified
+ */
+typedef struct {
+    VmmVirtqueueCounters queues;
+    uint64_t kicks;
+} VmmVirtioCounters;
+
 /* For the machine; its thread. */
 void vmm_virtio_device_free (VmmVirtioDevice *device);
 const char *vmm_virtio_device_name (const VmmVirtioDevice *device);
@@ -137,6 +147,7 @@ uint16_t vmm_virtio_device_id (const VmmVirtioDevice *device);
 void vmm_virtio_device_pause (VmmVirtioDevice *device);
 void vmm_virtio_device_resume (VmmVirtioDevice *device);
 void vmm_virtio_device_tell_rest (VmmVirtioDevice *device);
+void vmm_virtio_device_get_counters (VmmVirtioDevice *device, VmmVirtioCounters *ret_counters);
 void vmm_virtio_device_save (VmmVirtioDevice *device, VmmStateWriter *writer);
 bool vmm_virtio_device_load (VmmVirtioDevice *device, VmmStateReader *reader, uint32_t version);
 

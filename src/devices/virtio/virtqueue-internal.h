@@ -40,6 +40,7 @@ typedef struct {
  * @n_batch: those of them that were pushed and wait for publish
  * @batch_slot, @batch_flags: packed: the first descriptor of the batch, whose flags are written last
  * @armed_at, @armed: the driver was told to notify of the chain at that position
+ * @counters: other threads read them: atomic
  */
 struct _VmmVirtqueue {
     VmmGuestMemory *memory;
@@ -66,6 +67,7 @@ struct _VmmVirtqueue {
     bool enabled; /* read by other threads, too: atomic, like the next */
     bool broken;
     unsigned index;
+    VmmVirtqueueCounters counters;
     VmmVirtqueueEvents events;
     VmmVirtqueueLayout layout;
 };

@@ -161,6 +161,23 @@ vmm_virtqueue_is_broken (const VmmVirtqueue *queue)
 }
 
 /**
+ * vmm_virtqueue_add_counters:
+ * @sum: (inout): what the queue has counted is added to it
+ *
+ * Any thread.
+ */
+void
+vmm_virtqueue_add_counters (const VmmVirtqueue *queue, VmmVirtqueueCounters *sum)
+{
+    const VmmVirtqueueCounters *counters = &queue->counters;
+
+    sum->requests += __atomic_load_n (&counters->requests, __ATOMIC_RELAXED);
+    sum->bytes_from_guest += __atomic_load_n (&counters->bytes_from_guest, __ATOMIC_RELAXED);
+    sum->bytes_to_guest += __atomic_load_n (&counters->bytes_to_guest, __ATOMIC_RELAXED);
+    sum->interrupts += __atomic_load_n (&counters->interrupts, __ATOMIC_RELAXED);
+}
+
+/**
  * vmm_virtqueue_size:
  *
  * Returns: entries of the ring; 0 while there is none
@@ -304,8 +321,16 @@ vmm_virtqueue_pop (VmmVirtqueue *queue, VmmChain *chain)
         vmm_virtqueue_fail (queue, why);
         return false;
     }
+    chain->readable = chain->readable_left;
     queue->n_out += chain->n_slots;
     return true;
+}
+
+/* Only this thread adds; another one that looks sees some value that was there. */
+static void
+count (uint64_t *counter, uint64_t n)
+{
+    __atomic_store_n (counter, *counter + n, __ATOMIC_RELAXED);
 }
 
 /* A chain from before the last reset is not: there may be as many that are, but then its device is wrong. */
@@ -350,6 +375,9 @@ vmm_virtqueue_push (VmmVirtqueue *queue, const VmmChain *chain)
         vmm_virtqueue_packed_push (queue, chain, len);
     else
         vmm_virtqueue_split_push (queue, chain, len);
+    count (&queue->counters.requests, 1);
+    count (&queue->counters.bytes_from_guest, chain->readable - chain->readable_left);
+    count (&queue->counters.bytes_to_guest, chain->written);
 }
 
 /**
@@ -367,8 +395,10 @@ vmm_virtqueue_publish (VmmVirtqueue *queue)
     wanted = queue->packed ? vmm_virtqueue_packed_publish (queue) : vmm_virtqueue_split_publish (queue);
     queue->n_out -= queue->n_batch;
     queue->n_batch = 0;
-    if (wanted)
-        queue->events.interrupt (queue->events.user, queue->index);
+    if (!wanted)
+        return;
+    count (&queue->counters.interrupts, 1);
+    queue->events.interrupt (queue->events.user, queue->index);
 }
 
 /**

@@ -24,6 +24,7 @@
  * @n_slots: ring slots that it takes (packed)
  * @n_readable: elements of @iov that the device may read; they come first
  * @n_writable: elements of @iov, after the readable ones, that the device may write
+ * @readable: bytes that the device may read, all together
  * @readable_left: bytes that have not been read or taken yet
  * @writable_left: bytes that have not been written or taken yet
  * @written: bytes that were written or taken for writing, from the first writable byte on without a gap: what
@@ -40,6 +41,7 @@ typedef struct {
     unsigned max_iov;
     unsigned n_readable;
     unsigned n_writable;
+    uint64_t readable;
     uint64_t readable_left;
     uint64_t writable_left;
     uint64_t written;
@@ -89,6 +91,22 @@ typedef struct {
     void *user;
 } VmmVirtqueueEvents;
 
+/**
+ * VmmVirtqueueCounters:
+ * @requests: chains that were given back to the driver
+ * @bytes_from_guest: what was read of them
+ * @bytes_to_guest: what was written to them
+ * @interrupts: how often the driver was told, or would have been if its device had a way
+ *
+ * What went through a queue since it was made, over all resets.
+ */
+typedef struct {
+    uint64_t requests;
+    uint64_t bytes_from_guest;
+    uint64_t bytes_to_guest;
+    uint64_t interrupts;
+} VmmVirtqueueCounters;
+
 typedef struct _VmmVirtqueue VmmVirtqueue;
 
 /* Life: by the device core. */
@@ -99,6 +117,7 @@ void vmm_virtqueue_disable (VmmVirtqueue *queue);
 bool vmm_virtqueue_is_enabled (const VmmVirtqueue *queue);
 bool vmm_virtqueue_is_broken (const VmmVirtqueue *queue);
 bool vmm_virtqueue_is_of (const VmmVirtqueue *queue, uint64_t features);
+void vmm_virtqueue_add_counters (const VmmVirtqueue *queue, VmmVirtqueueCounters *sum);
 void vmm_virtqueue_addresses (const VmmVirtqueue *queue, const void **ret_desc, const void **ret_driver,
                               const void **ret_device);
 uint32_t vmm_virtqueue_base (const VmmVirtqueue *queue);

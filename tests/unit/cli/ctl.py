@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 PATIENCE = 20
+IDLE_DISK = {"name": "disk0", "kind": "disk", "requests": 0, "bytes_from_guest": 0, "bytes_to_guest": 0, "kicks": 0, "interrupts": 0}
 
 
 class Machine:
@@ -58,7 +59,7 @@ def check_status(machine):
     check(stat.S_IMODE(os.lstat(machine.path).st_mode) == 0o600, "others may connect")
     answer = machine.status()
     check(answer["ok"] and answer["state"] == "running" and answer["verdict"] is None, answer)
-    check(answer["cpus"] == 1 and answer["memory_bytes"] == 32 << 20 and answer["devices"] == [{"name": "disk0", "kind": "disk"}], answer)
+    check(answer["cpus"] == 1 and answer["memory_bytes"] == 32 << 20 and answer["devices"] == [IDLE_DISK], answer)
     code, text, _ = machine.ctl("status")
     check(code == 0 and "running" in text and "32 MiB" in text, text)
 

@@ -479,3 +479,49 @@ Test (virtqueue, empty_buffers_are_skipped)
         virtq_rig_clear (&rig);
     }
 }
+
+Test (virtqueue, counts_what_went_through_it)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS (virtq_modes); i++) {
+        VmmVirtqueueCounters counters = {.requests = 1000};
+        VmmVirtqSegment out, in;
+        VirtqRig rig;
+        char text[4];
+
+        virtq_rig_init (&rig, MEMORY, 8, virtq_modes[i]);
+        out = vmm_virtq_heap_put (&rig.heap, "question", 8);
+        in = vmm_virtq_heap_alloc (&rig.heap, 100);
+        for (unsigned k = 0; k < 3; k++)
+            vmm_virtq_driver_add (rig.driver, &out, 1, &in, 1);
+        vmm_virtq_driver_publish (rig.driver);
+        /* The first one is not read at all, the second is given back as it came and comes again. */
+        cr_assert (vmm_virtqueue_pop (rig.queue, &rig.chain));
+        vmm_virtqueue_push (rig.queue, &rig.chain);
+        cr_assert (vmm_virtqueue_pop (rig.queue, &rig.chain));
+        vmm_chain_read (&rig.chain, text, sizeof text);
+        vmm_virtqueue_unpop (rig.queue, &rig.chain);
+        for (unsigned k = 0; k < 2; k++) {
+            cr_assert (vmm_virtqueue_pop (rig.queue, &rig.chain));
+            vmm_chain_read (&rig.chain, text, sizeof text);
+            vmm_chain_write (&rig.chain, "answer", 6);
+            vmm_virtqueue_push (rig.queue, &rig.chain);
+        }
+        vmm_virtqueue_publish (rig.queue);
+        vmm_virtqueue_publish (rig.queue);
+        vmm_virtqueue_add_counters (rig.queue, &counters);
+        cr_assert_eq (counters.requests, 1003);
+        cr_assert_eq (counters.bytes_from_guest, 8);
+        cr_assert_eq (counters.bytes_to_guest, 12);
+        cr_assert_eq (counters.interrupts, rig.n_interrupts);
+        cr_assert_eq (counters.interrupts, 1);
+        /* What was popped before a reset is not given back. */
+        vmm_virtq_driver_add (rig.driver, &out, 1, NULL, 0);
+        vmm_virtq_driver_publish (rig.driver);
+        cr_assert (vmm_virtqueue_pop (rig.queue, &rig.chain));
+        vmm_virtqueue_disable (rig.queue);
+        vmm_virtqueue_push (rig.queue, &rig.chain);
+        vmm_virtqueue_add_counters (rig.queue, &counters);
+        cr_assert_eq (counters.requests, 1006);
+        virtq_rig_clear (&rig);
+    }
+}

@@ -141,7 +141,9 @@ Test (control, commands_do_what_they_say)
     expect (fd, "{\"ok\":true}\n");
     cr_assert_eq (rig.machine.disk_bytes, 1048576);
     say (fd, "{\"command\":\"status\"}\n");
-    expect_part (fd, "\"devices\":[{\"name\":\"disk0\",\"kind\":\"disk\"}]");
+    expect_part (
+        fd, "\"devices\":[{\"name\":\"disk0\",\"kind\":\"disk\",\"requests\":64,\"bytes_from_guest\":33792,"
+            "\"bytes_to_guest\":262208,\"kicks\":3,\"interrupts\":5}]");
     say (fd, "{\"command\":\"stop\"}\n");
     expect (fd, "{\"ok\":true}\n");
     say (fd, "{\"command\":\"stop\"}\n");
