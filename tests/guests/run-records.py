@@ -232,7 +232,7 @@ def run_and_kill(options, image, transport, rng):
             process.kill()
             rest, errors = process.communicate()
         # The kernel ends the requests of a dead process after the process; until then the image is locked, rightly.
-        if process.returncode != EXIT_USAGE or b"another machine uses it" not in errors:
+        if process.returncode != EXIT_USAGE or b"another program uses it" not in errors:
             break
         image.refused += 1
         time.sleep(0.05)

@@ -208,3 +208,59 @@ Test (block_lock, a_file_system_without_locks_is_no_obstacle)
     cr_assert_eq (n_pauses, 0);
     tear_down (&file);
 }
+
+static void
+lock_byte (int fd, int byte)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+    cr_assert_eq (fcntl (fd, F_OFD_SETLK, &lock), 0);
+}
+
+static bool
+is_locked (int fd, int byte)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+    cr_assert_eq (fcntl (fd, F_OFD_GETLK, &lock), 0);
+    return lock.l_type != F_UNLCK;
+}
+
+/* Bytes 100 and on: what QEMU does; 200 and on: what nobody else may do. 0: read, 1: write, 3: resize. */
+Test (block_lock, it_is_one_with_the_locks_of_qemu)
+{
+    static const struct {
+        const char *who;
+        int bytes[6];
+        bool may_read;
+    } rows[] = {
+        {"qemu-img info", {100, 201, 203}, true},
+        {"a machine that reads a backing file", {100, 201, 203}, true},
+        {"a machine that writes", {100, 101, 103, 201, 203}, false},
+        {"one that shares its writes", {100, 101}, false},
+        {"one that is alone", {100, 200, 201, 203}, false},
+    };
+    File file;
+
+    set_up (&file);
+    for (size_t i = 0; i < G_N_ELEMENTS (rows); i++) {
+        int theirs = open (file.path, O_RDONLY | O_CLOEXEC), ours;
+
+        for (size_t k = 0; rows[i].bytes[k] != 0; k++)
+            lock_byte (theirs, rows[i].bytes[k]);
+        cr_assert_eq (use (&file, true), -1, "%s", rows[i].who);
+        ours = use (&file, false);
+        cr_assert_eq (ours >= 0, rows[i].may_read, "%s", rows[i].who);
+        if (ours >= 0) {
+            /* Theirs look for these: they may read, and not write. */
+            cr_assert (!is_locked (theirs, 200) && !is_locked (theirs, 101) && !is_locked (theirs, 103));
+            cr_assert (is_locked (theirs, 201) && is_locked (theirs, 203));
+            close (ours);
+        }
+        close (theirs);
+        ours = use (&file, true);
+        cr_assert_geq (ours, 0, "%s: a lock is left", rows[i].who);
+        close (ours);
+    }
+    tear_down (&file);
+}

@@ -185,7 +185,7 @@ Test (block, who_writes_is_alone)
             VmmBlock *block = check_opened (&first);
 
             if (i == 0 || j == 0)
-                check_refused (&second, "another machine");
+                check_refused (&second, "another program");
             else
                 vmm_block_free (check_opened (&second));
             vmm_block_free (block);
