@@ -303,51 +303,6 @@ Test (machine, pauses_and_samples_at_all_moments, .timeout = 60)
     vmm_machine_free (machine);
 }
 
-/* How often the threads of this process have been scheduled. */
-static uint64_t
-count_switches (void)
-{
-    g_autoptr (GDir) tasks = g_dir_open ("/proc/self/task", 0, NULL);
-    const char *tid;
-    uint64_t total = 0;
-
-    while ((tid = g_dir_read_name (tasks)) != NULL) {
-        g_autofree char *path = g_strdup_printf ("/proc/self/task/%s/status", tid);
-        g_autofree char *text = NULL;
-        const char *line;
-
-        if (!g_file_get_contents (path, &text, NULL, NULL) ||
-            (line = strstr (text, "\nvoluntary_ctxt_switches:")) == NULL || atoi (tid) == getpid ())
-            continue;
-        total += g_ascii_strtoull (strchr (line, ':') + 1, NULL, 10);
-    }
-    return total;
-}
-
-Test (machine, an_idle_guest_causes_no_wake_up, .timeout = 60)
-{
-    need_kvm ();
-    g_autoptr (VmmConfig) config = make_config ("idle", -1, -1);
-    set (config, "cpus", "2");
-    VmmMachine *machine = make_machine (config);
-    uint64_t before;
-    unsigned dispatched = 0;
-
-    cr_assert (vmm_machine_start (machine, NULL));
-    /* The first looks at a guest, and the check for a slow host. */
-    run_loop (4000);
-    before = count_switches ();
-    for (unsigned i = 0; i < 40; i++) {
-        dispatched += g_main_context_iteration (NULL, FALSE) ? 1 : 0;
-        g_usleep (50000);
-    }
-    cr_assert_eq (dispatched, 0, "%u dispatches", dispatched);
-    cr_assert_eq (count_switches (), before);
-    vmm_machine_stop (machine, "by the test");
-    check_kind (run (machine), VMM_VERDICT_STOPPED);
-    vmm_machine_free (machine);
-}
-
 static gpointer
 stop_soon (gpointer machine)
 {
