@@ -20,6 +20,7 @@ typedef struct {
 } Description;
 
 typedef struct {
+    char *name;
     VmmEndpoint *endpoint;
     VmmConsoleWatch watch;
     void (*output) (void *user, size_t len);
@@ -127,6 +128,7 @@ open_backend (const void *data, const VmmDeviceHost *host, GError **error)
         return NULL;
     backend = g_new0 (Backend, 1);
     backend->endpoint = endpoint;
+    backend->name = g_strdup (host->name);
     backend->output = host->output;
     backend->takes_stdio = host->takes_stdio;
     backend->user = host->user;
@@ -148,8 +150,16 @@ open_backend (const void *data, const VmmDeviceHost *host, GError **error)
 static bool
 settle (void *data, GError **error)
 {
-    vmm_chardev_flush (vmm_endpoint_chardev (((Backend *)data)->endpoint), FLUSH_PATIENCE_MS);
-    return true;
+    const Backend *backend = data;
+    VmmChardev *chardev = vmm_endpoint_chardev (backend->endpoint);
+    int lost;
+
+    vmm_chardev_flush (chardev, FLUSH_PATIENCE_MS);
+    lost = vmm_chardev_lost (chardev);
+    if (lost != 0)
+        g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "%s: " VMM_OUTPUT_LOST, backend->name,
+                     g_strerror (lost));
+    return lost == 0;
 }
 
 static void
@@ -158,6 +168,7 @@ close_backend (void *data)
     Backend *backend = data;
 
     vmm_endpoint_free (backend->endpoint);
+    g_free (backend->name);
     g_free (backend);
 }
 

@@ -44,6 +44,9 @@ typedef struct {
     void *user;
 } VmmDeviceHost;
 
+/* What is said of a console whose file took no more: of each, with an errno's text. */
+#define VMM_OUTPUT_LOST "output could not be stored, and is lost from some moment on: %s"
+
 /**
  * VmmDevicePart:
  *

@@ -194,14 +194,31 @@ name_function (VmmMachine *machine)
         where != NULL ? g_strdup_printf ("%s  in %s\n", report, where) : g_steal_pointer (&report);
 }
 
+static bool
+settle_serial (VmmMachine *machine)
+{
+    VmmChardev *serial = vmm_endpoint_chardev (machine->serial);
+    g_autofree char *text = NULL;
+    int lost;
+
+    vmm_chardev_flush (serial, FLUSH_PATIENCE_MS);
+    lost = vmm_chardev_lost (serial);
+    if (lost == 0)
+        return true;
+    text = g_strdup_printf ("the serial console: " VMM_OUTPUT_LOST, g_strerror (lost));
+    on_notice (machine, text);
+    return false;
+}
+
 /* A run is no success when something that the guest wrote is lost. */
 static void
 settle (VmmMachine *machine)
 {
     g_autofree char *reason = NULL;
+    bool stored = settle_serial (machine);
 
-    if (vmm_backends_settle (machine->backends, on_notice, machine) ||
-        vmm_verdict_exit_code (machine->kind, machine->guest_code) != VMM_EXIT_POWEROFF)
+    stored = vmm_backends_settle (machine->backends, on_notice, machine) && stored;
+    if (stored || vmm_verdict_exit_code (machine->kind, machine->guest_code) != VMM_EXIT_POWEROFF)
         return;
     reason = g_steal_pointer (&machine->reason);
     machine->kind = VMM_VERDICT_HOST_ERROR;
@@ -272,7 +289,6 @@ on_wake (gpointer user)
     vmm_timer_clear (&machine->timeout);
     vmm_timer_clear (&machine->slow_check);
     vmm_timer_clear (&machine->panic_grace);
-    vmm_chardev_flush (vmm_endpoint_chardev (machine->serial), FLUSH_PATIENCE_MS);
     settle (machine);
     fill_verdict (machine);
     machine->has_verdict = true;

@@ -66,6 +66,7 @@ struct _VmmChardev {
     GSource *timer_source;
     bool timer_armed;
     bool starved; /* the device was given less room than it asked for */
+    int lost;     /* an errno: output went nowhere since then, and nobody meant it to; 0: none did */
     size_t fill;
     uint8_t buffer[BUFFER_SIZE];
 };
@@ -85,6 +86,8 @@ flush_locked (VmmChardev *chardev)
             break;
         /* The reader has gone or the disk is full: the guest must run on, so the rest goes nowhere. */
         if (n < 0) {
+            if (vmm_char_sink_is_loss (&chardev->sink, errno))
+                chardev->lost = errno;
             vmm_char_sink_close (&chardev->sink);
             if (chardev->hangup != NULL)
                 vmm_timer_arm (chardev->gone, 0);
@@ -557,6 +560,21 @@ vmm_chardev_flush (VmmChardev *chardev, int timeout_ms)
             break;
     }
     g_mutex_unlock (&chardev->lock);
+}
+
+/**
+ * vmm_chardev_lost:
+ *
+ * Any thread.
+ *
+ * Returns: 0, or the errno with which the host's file stopped to take output; a reader that has gone is none
+ */
+int
+vmm_chardev_lost (VmmChardev *chardev)
+{
+    g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&chardev->lock);
+
+    return chardev->lost;
 }
 
 /**

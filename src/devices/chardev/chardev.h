@@ -55,6 +55,7 @@ void vmm_chardev_accept_input (VmmChardev *chardev);
 
 /* Host side; the loop thread: writes out what is buffered, waiting for the host at most @timeout_ms. */
 void vmm_chardev_flush (VmmChardev *chardev, int timeout_ms);
+int vmm_chardev_lost (VmmChardev *chardev);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmmChardev, vmm_chardev_free)
 

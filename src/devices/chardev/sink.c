@@ -164,3 +164,16 @@ vmm_char_sink_write (VmmCharSink *sink, const uint8_t *data, size_t len)
         return (ssize_t)len;
     }
 }
+
+/**
+ * vmm_char_sink_is_loss:
+ * @error: what vmm_char_sink_write() has failed with
+ *
+ * Returns: whether what was not taken was wanted: a reader that goes away has had enough, a disk without room
+ * has not
+ */
+bool
+vmm_char_sink_is_loss (const VmmCharSink *sink, int error)
+{
+    return error == ENOSPC || error == EDQUOT || error == EFBIG || (error == EIO && sink->kind == SINK_FILE);
+}

@@ -24,6 +24,7 @@ typedef struct {
 void vmm_char_sink_init (VmmCharSink *sink, int fd);
 void vmm_char_sink_close (VmmCharSink *sink);
 ssize_t vmm_char_sink_write (VmmCharSink *sink, const uint8_t *data, size_t len);
+bool vmm_char_sink_is_loss (const VmmCharSink *sink, int error);
 int vmm_char_sink_fd (const VmmCharSink *sink);
 
 #endif

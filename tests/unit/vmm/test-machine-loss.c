@@ -139,3 +139,43 @@ Test (machine_loss, what_is_lost_is_told_without_a_verdict_too, .timeout = 60)
     vmm_machine_free (machine);
     cr_assert_not_null (strstr (told->str, "a.qcow2"), "%s", told->str);
 }
+
+/* Output to a disk without room, and to a reader that has had enough. */
+Test (machine_loss, output_that_cannot_be_stored_is_told, .timeout = 60)
+{
+    static const struct {
+        const char *serial, *console, *who;
+    } rows[] = {
+        {"file=/dev/full", NULL, "the serial console"},
+        {NULL, NULL, NULL},
+        {NULL, "file=/dev/full", NULL}, /* the guest says nothing there */
+    };
+
+    need_kvm ();
+    for (size_t i = 0; i < G_N_ELEMENTS (rows); i++) {
+        g_autoptr (GString) told = g_string_new (NULL);
+        g_autoptr (VmmConfig) config = vmm_config_new ();
+        int fds[2];
+        VmmMachine *machine;
+
+        cr_assert_eq (pipe2 (fds, O_CLOEXEC), 0);
+        close (fds[0]);
+        set (config, "mem", "32M");
+        vmm_config_set_serial_fds (config, -1, fds[1]);
+        if (rows[i].serial != NULL)
+            set (config, "serial", rows[i].serial);
+        if (rows[i].console != NULL)
+            set (config, "console", rows[i].console);
+        machine = vmm_machine_new (config, NULL);
+        cr_assert_not_null (machine);
+        vmm_machine_set_notice (machine, on_loss, told);
+        check_kind (vmm_machine_run (machine, NULL),
+                    rows[i].who != NULL ? VMM_VERDICT_HOST_ERROR : VMM_VERDICT_POWEROFF);
+        if (rows[i].who != NULL)
+            cr_assert_not_null (strstr (told->str, rows[i].who), "%s", told->str);
+        else
+            cr_assert_str_eq (told->str, "");
+        vmm_machine_free (machine);
+        close (fds[1]);
+    }
+}
