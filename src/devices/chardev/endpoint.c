@@ -24,6 +24,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "vmm/core/timer.h"
 #include "vmm/core/unix-listener.h"
 #include "vmm/error.h"
 
@@ -35,6 +36,7 @@ struct _VmmEndpoint {
     char *terminal;
     int inotify_fd;
     GSource *arrivals; /* of the listener or of inotify */
+    GSource *retry;    /* the host had no descriptor left */
 };
 
 static bool
@@ -90,13 +92,28 @@ on_connection (gint fd, GIOCondition condition, gpointer user)
 {
     VmmEndpoint *endpoint = user;
 
-    endpoint->fd = accept4 (fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    /* It has gone again, or there are no descriptors left: the next one may have more luck. */
-    if (endpoint->fd < 0)
+    gboolean exhausted;
+
+    endpoint->fd = vmm_unix_listener_accept (&endpoint->listener, &exhausted);
+    /* It has gone again: the next one may have more luck. */
+    if (endpoint->fd < 0 && !exhausted)
         return G_SOURCE_CONTINUE;
     stop_arrivals (endpoint);
+    if (exhausted) {
+        vmm_timer_arm (endpoint->retry, VMM_UNIX_LISTENER_RETRY_MS * 1000);
+        return G_SOURCE_REMOVE;
+    }
     vmm_chardev_connect (endpoint->chardev, endpoint->fd, endpoint->fd);
     return G_SOURCE_REMOVE;
+}
+
+static gboolean
+on_retry (gpointer user)
+{
+    VmmEndpoint *endpoint = user;
+
+    watch_arrivals (endpoint, endpoint->listener.fd, on_connection);
+    return G_SOURCE_CONTINUE;
 }
 
 static void
@@ -118,6 +135,7 @@ open_socket (VmmEndpoint *endpoint, const char *what, const VmmEndpointConfig *c
     if (!vmm_unix_listener_open (&endpoint->listener, what, config->path, error))
         return false;
     vmm_chardev_set_hangup (endpoint->chardev, on_disconnected, endpoint);
+    endpoint->retry = vmm_timer_new (endpoint->context, on_retry, endpoint);
     watch_arrivals (endpoint, endpoint->listener.fd, on_connection);
     return true;
 }
@@ -223,6 +241,7 @@ vmm_endpoint_free (VmmEndpoint *endpoint)
     if (endpoint == NULL)
         return;
     stop_arrivals (endpoint);
+    vmm_timer_clear (&endpoint->retry);
     vmm_chardev_free (endpoint->chardev);
     if (endpoint->fd >= 0)
         close (endpoint->fd);

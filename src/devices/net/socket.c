@@ -41,6 +41,7 @@ typedef struct {
     VmmNetStream stream;
     VmmLoop *loop; /* while attached, as the next three */
     VmmLoopWatch *listen_watch;
+    VmmLoopTimer *listen_timer; /* the host had no descriptor left */
     VmmLoopWatch *watch;
     VmmLoopTimer *timer; /* of patience while connected, of the next try while not */
     int64_t retry_ns;
@@ -214,8 +215,13 @@ static void
 on_connection (void *user, uint32_t events)
 {
     NetSocket *socket = user;
-    int fd = accept4 (socket->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    gboolean exhausted;
+    int fd = vmm_unix_listener_accept (&socket->listener, &exhausted);
 
+    if (exhausted) {
+        vmm_loop_watch_set (socket->listen_watch, 0);
+        vmm_loop_timer_arm (socket->listen_timer, VMM_UNIX_LISTENER_RETRY_MS * NS_PER_MS);
+    }
     if (fd < 0)
         return;
     /* The old peer's end may not have been seen yet. */
@@ -225,6 +231,12 @@ on_connection (void *user, uint32_t events)
         use_connection (socket, fd);
     else
         close (fd);
+}
+
+static void
+on_listen_timer (void *user)
+{
+    vmm_loop_watch_set (((NetSocket *)user)->listen_watch, EPOLLIN);
 }
 
 static bool
@@ -237,6 +249,7 @@ socket_attach (VmmNet *net, VmmLoop *loop, GError **error)
     socket->tx_full = false;
     socket->retry_ns = RETRY_FIRST_NS;
     socket->timer = vmm_loop_timer_new (loop, on_timer, socket);
+    socket->listen_timer = vmm_loop_timer_new (loop, on_listen_timer, socket);
     if (socket->listens)
         socket->listen_watch = vmm_loop_watch (loop, socket->listener.fd, EPOLLIN, on_connection, socket);
     if (socket->fd >= 0)
@@ -258,6 +271,8 @@ socket_detach (VmmNet *net)
     socket->watch = NULL;
     vmm_loop_timer_free (socket->timer);
     socket->timer = NULL;
+    vmm_loop_timer_free (socket->listen_timer);
+    socket->listen_timer = NULL;
 }
 
 static void

@@ -128,6 +128,23 @@ vmm_unix_listener_open (VmmUnixListener *listener, const char *what, const char 
 }
 
 /**
+ * vmm_unix_listener_accept:
+ * @listener: an open one that has something to be read
+ * @ret_exhausted: (out): the host has no descriptor left: who waits on would be woken at once, again and
+ * again, and is to look away for %VMM_UNIX_LISTENER_RETRY_MS instead
+ *
+ * Returns: a connection that does not block; -1: none
+ */
+int
+vmm_unix_listener_accept (const VmmUnixListener *listener, gboolean *ret_exhausted)
+{
+    int fd = accept4 (listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    *ret_exhausted = fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS);
+    return fd;
+}
+
+/**
  * vmm_unix_listener_close:
  * @listener: open or ended
  *

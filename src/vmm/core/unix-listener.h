@@ -19,8 +19,12 @@ typedef struct {
     ino_t inode;  /* so that nobody else's is removed */
 } VmmUnixListener;
 
+/* After this long there may be descriptors again. */
+#define VMM_UNIX_LISTENER_RETRY_MS 1000
+
 gboolean vmm_unix_listener_open (VmmUnixListener *listener, const char *what, const char *path,
                                  GError **error);
+int vmm_unix_listener_accept (const VmmUnixListener *listener, gboolean *ret_exhausted);
 void vmm_unix_listener_close (VmmUnixListener *listener);
 
 #endif

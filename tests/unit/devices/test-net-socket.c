@@ -12,6 +12,7 @@
 #include "devices/net/socket.h"
 #include "fake-net.h"
 #include "net-plug.h"
+#include "starve.h"
 #include "vmm/error.h"
 
 static const VmmNetHeader no_header = {0};
@@ -65,15 +66,22 @@ expect_named (NetPlug *plug, uint32_t name, uint32_t len)
     cr_assert_arr_eq (&plug->header, &no_header, sizeof no_header);
 }
 
+static void
+connect_fd (int fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    g_strlcpy (address.sun_path, path, sizeof address.sun_path);
+    cr_assert_eq (connect (fd, (const struct sockaddr *)&address, sizeof address), 0);
+}
+
 /* Somebody who is no machine. */
 static int
 connect_raw (void)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    g_strlcpy (address.sun_path, path, sizeof address.sun_path);
-    cr_assert_eq (connect (fd, (const struct sockaddr *)&address, sizeof address), 0);
+    connect_fd (fd);
     return fd;
 }
 
@@ -302,4 +310,21 @@ Test (net_socket, a_driver_that_comes_back_finds_its_cable)
     net_plug_put (b);
     cr_assert (net_plug_wait_link (b, false));
     net_plug_free (b);
+}
+
+/* Who cannot be let in stays at the door: that must not keep the loop busy. */
+Test (net_socket, a_host_without_descriptors_is_tried_again_later)
+{
+    NetPlug *a = plug_in (VMM_NET_SOCKET_LISTEN);
+    int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct rlimit limit = starve_begin ();
+    int64_t spent = starve_cpu_ms ();
+
+    connect_fd (fd);
+    g_usleep (500000);
+    cr_assert_lt (starve_cpu_ms () - spent, 20);
+    starve_end (limit);
+    cr_assert (net_plug_wait_link (a, true));
+    close (fd);
+    net_plug_free (a);
 }

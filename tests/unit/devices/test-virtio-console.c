@@ -11,6 +11,7 @@
 
 #include "devices/chardev/endpoint.h"
 #include "devices/virtio/console.h"
+#include "starve.h"
 #include "virtio-driver.h"
 #include "vmm/core/bytes.h"
 
@@ -460,6 +461,31 @@ Test (ports, hosts_come_and_go)
     tear_down (&rig);
     vmm_endpoint_free (endpoint);
     cr_assert_neq (access (path, F_OK), 0, "the socket's file has gone");
+    g_rmdir (dir);
+}
+
+/* Who cannot be let in stays at the door: that must not keep the loop busy. */
+Test (ports, a_host_without_descriptors_is_tried_again_later, .timeout = 60)
+{
+    g_autofree char *dir = NULL;
+    g_autofree char *path = temporary_path (&dir);
+    VmmEndpoint *endpoint = open_endpoint (VMM_ENDPOINT_SOCKET, path);
+    gint64 end = g_get_monotonic_time () + G_USEC_PER_SEC / 2;
+    int fd = connect_to (path);
+    struct rlimit limit = starve_begin ();
+    unsigned dispatched = 0;
+
+    while (g_get_monotonic_time () < end) {
+        dispatched += g_main_context_iteration (NULL, FALSE);
+        g_usleep (1000);
+    }
+    cr_assert_leq (dispatched, 2);
+    cr_assert_not (vmm_chardev_is_connected (vmm_endpoint_chardev (endpoint)));
+    starve_end (limit);
+    while (!vmm_chardev_is_connected (vmm_endpoint_chardev (endpoint)))
+        g_main_context_iteration (NULL, TRUE);
+    close (fd);
+    vmm_endpoint_free (endpoint);
     g_rmdir (dir);
 }
 
