@@ -40,6 +40,19 @@ count (Check *check, uint64_t offset, uint64_t len)
     return true;
 }
 
+/* Whether nothing was counted there but what was just counted: an L1 table is nobody else's. */
+static bool
+is_new (const Check *check, uint64_t offset, uint64_t len)
+{
+    unsigned bits = check->image->cluster_bits;
+
+    for (uint64_t cluster = offset >> bits; len > 0 && cluster <= (offset + len - 1) >> bits; cluster++) {
+        if (check->refs[cluster] > 1)
+            return false;
+    }
+    return true;
+}
+
 static void
 count_entry (Check *check, uint64_t entry)
 {
@@ -84,7 +97,8 @@ count_l1 (Check *check, uint64_t offset, uint64_t entries)
     g_autofree uint64_t *table = g_try_malloc (image->cluster_size), *l1 = NULL;
     int err = table != NULL ? 0 : ENOMEM;
 
-    if (entries > QCOW2_L1_MAX / 8 || !count (check, offset, entries * 8)) {
+    if (entries > QCOW2_L1_MAX / 8 || !count (check, offset, entries * 8) ||
+        !is_new (check, offset, entries * 8)) {
         check->result.damage++;
         return 0;
     }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "devices/block/qcow2.h"
@@ -239,5 +240,32 @@ Test (qcow2_damage, the_header_is_nobodys_data)
     cr_expect_not_null (image);
     vmm_qcow2_image_free (image);
     close (places.fd);
+    qcow2_disk_clear (&disk);
+}
+
+/* Snapshots that all have one large L1 table: a small file in which there is much to look at. */
+Test (qcow2_damage, what_a_file_says_to_look_at_again_and_again_is_looked_at_once, .timeout = 120)
+{
+    const uint64_t table = UINT64_C (1) << 24, entries = UINT64_C (1) << 22;
+    const uint64_t snapshots = table + entries * 8;
+    const uint64_t n = 60000, record = 40;
+    Qcow2Disk disk;
+    struct timespec used;
+    Places p;
+
+    make_disk (&disk);
+    p = find_places (&disk);
+    cr_assert_eq (ftruncate (p.fd, (off_t)(snapshots + n * record)), 0);
+    for (uint64_t i = 0; i < n; i++) {
+        put64 (p.fd, snapshots + i * record, table);
+        put64 (p.fd, snapshots + i * record + 8, entries << 32);
+    }
+    put64 (p.fd, 64, snapshots);
+    put64 (p.fd, 56, UINT64_C (1) << 32 | n); /* with the size of the refcount table before it */
+    put64 (p.fd, 72, QCOW2_INCOMPATIBLE_DIRTY);
+    close (p.fd);
+    cr_assert_null (qcow2_disk_open (&disk, false), "it was repaired");
+    clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &used);
+    cr_assert_lt (used.tv_sec, 3);
     qcow2_disk_clear (&disk);
 }
