@@ -3,8 +3,9 @@
  * qcow2 files as a backend, in two ways.
  *
  * What needs no table but those in memory, and changes none, is fast: a request for one run of clusters that
- * belong to the disk alone, and a flush when nothing waits for a commit. The loop finds the place in the file
- * and hands it to a raw backend over the same file, and so to io_uring.
+ * belong to the disk alone, and a flush when nothing waits for a commit; with writethrough a write, too, only
+ * when nothing does. The loop finds the place in the file and hands it to a raw backend over the same file,
+ * and so to io_uring.
  *
  * All else is slow: it goes to one thread of the disk, in the order of submission. The loop hands it over
  * when it kicks, and takes it back when an eventfd says that some are done.
@@ -272,16 +273,20 @@ is_fast (Qcow2Block *q, const VmmBlockRequest *request, uint64_t *ret_host)
     VmmQcow2Extent extent;
     bool uncommitted;
 
-    if (q->raw == NULL || q->n_clearing > 0 || !is_healthy (q->image, &uncommitted))
-        return false;
     *ret_host = 0;
+    if (q->raw == NULL || q->n_clearing > 0 || clears (request))
+        return false;
     if (request->op == VMM_BLOCK_FLUSH)
-        return !uncommitted && !q->ephemeral && !q->image->read_only;
-    if (clears (request) || request->len == 0)
+        return is_healthy (q->image, &uncommitted) && !uncommitted && !q->ephemeral && !q->image->read_only;
+    if (request->len == 0)
         return false;
     vmm_qcow2_map (q->image, request->offset, request->len, false, &extent);
     *ret_host = extent.host;
-    return extent.kind == VMM_QCOW2_DATA && extent.owned && extent.len == request->len;
+    if (extent.kind != VMM_QCOW2_DATA || !extent.owned || extent.len != request->len)
+        return false;
+    /* After the look at the tables: when there is nothing uncommitted now, what they say lasts. */
+    return is_healthy (q->image, &uncommitted) &&
+           (!q->writethrough || !uncommitted || request->op == VMM_BLOCK_READ);
 }
 
 static VmmBlockRequest *
