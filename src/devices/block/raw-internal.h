@@ -46,6 +46,7 @@ struct _VmmRaw {
     VmmBlockRequest *waiting_first; /* for room in the ring */
     VmmBlockRequest *waiting_last;
     int64_t copy_after_ns; /* until then writes go to the ring */
+    int64_t copy_pause_ns; /* for how long that was last */
     /* raw-threads.c: */
     GThreadPool *pool; /* NULL: not needed yet */
     int done_fd;

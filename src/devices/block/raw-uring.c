@@ -8,7 +8,8 @@
  * A write into the page cache is a copy, and no more than that as a rule; but a file system such as ext4
  * cannot promise it, so the ring would give each one to a thread of the kernel's, with a wake-up there and
  * one back, at several times the price of the copy. So the loop's thread makes such copies itself, as long as
- * they are just that: once one has waited for the disk, the next ones go to the ring for a while.
+ * they are just that: once one has waited for the disk, the next ones go to the ring for a while, and longer
+ * each time.
  *
  * The file is not registered with the ring: the kernel lets go of a ring some time after its process has
  * ended, and a file that the ring holds would stay locked for as long.
@@ -23,8 +24,9 @@
 /* What a copy into the page cache may take: more, and it has waited. */
 #define COPY_NS INT64_C (300000)
 #define COPY_NS_FOR_KIB INT64_C (1000)
-/* So long none is tried again. */
-#define PAUSE_NS INT64_C (1000000000)
+/* So long none is tried again, at first and at most: it may have been the host's other work. */
+#define PAUSE_MIN_NS INT64_C (10000000)
+#define PAUSE_MAX_NS INT64_C (1000000000)
 
 static void
 prepare (VmmRaw *raw, struct io_uring_sqe *sqe, VmmBlockRequest *request)
@@ -191,8 +193,12 @@ write_now (VmmRaw *raw, VmmBlockRequest *request)
         return false;
     error = vmm_raw_do (raw, request, 0);
     took = vmm_now_ns () - begun;
-    if (took > COPY_NS + COPY_NS_FOR_KIB * (int64_t)(request->len >> 10))
-        raw->copy_after_ns = begun + took + PAUSE_NS;
+    if (took > COPY_NS + COPY_NS_FOR_KIB * (int64_t)(request->len >> 10)) {
+        raw->copy_pause_ns = CLAMP (2 * raw->copy_pause_ns, PAUSE_MIN_NS, PAUSE_MAX_NS);
+        raw->copy_after_ns = begun + took + raw->copy_pause_ns;
+    } else {
+        raw->copy_pause_ns -= raw->copy_pause_ns / 16;
+    }
     vmm_raw_finish (raw, request, error);
     return true;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the virtio block device share; see blk.c. */
 #ifndef VMM_DEVICES_VIRTIO_BLK_INTERNAL_H
+/* Of a crowd of requests that are done at once, so many are shown to the driver together. */
+#define VMM_BLK_PUBLISH_EACH 8u
 #define VMM_DEVICES_VIRTIO_BLK_INTERNAL_H
 
 #include "devices/virtio/blk.h"

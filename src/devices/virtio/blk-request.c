@@ -298,7 +298,7 @@ vmm_virtio_blk_start_all (VmmVirtioBlk *blk, unsigned index)
 {
     VmmVirtqueue *queue = vmm_virtio_device_queue (blk->device, index);
 
-    while (blk->held[index] == NULL) {
+    for (unsigned n = 1; blk->held[index] == NULL; n++) {
         VmmVirtioBlkRequest *request = take_request (blk);
 
         if (!vmm_virtqueue_pop (queue, &request->chain)) {
@@ -314,5 +314,8 @@ vmm_virtio_blk_start_all (VmmVirtioBlk *blk, unsigned index)
             return;
         }
         start (request);
+        /* The driver goes on with what was done at once, while the rest is. */
+        if (n % VMM_BLK_PUBLISH_EACH == 0)
+            vmm_virtio_blk_publish (blk);
     }
 }

@@ -334,18 +334,21 @@ Test (raw, a_copy_that_waits_is_not_made_again_at_once, .timeout = 60)
 {
     Rig *rig = set_up (false, false, VMM_BLOCK_CACHE_WRITEBACK);
     GRand *rand = g_rand_new_with_seed (1);
+    unsigned n_slow;
 
     vmm_loop_call (loop, do_attach, rig);
     slow_us = 5000;
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 4; i++)
         write_all (rig, rand);
-    cr_assert_eq (n_copies, 1, "%u writes that wait", n_copies);
+    n_slow = n_copies;
+    cr_assert_gt (n_slow, 0);
+    cr_assert_lt (n_slow, 50, "%u of some hundred writes have waited", n_slow);
     check_file (rig);
     read_all (rig, rand);
     slow_us = 0;
     g_usleep (1100000);
     write_all (rig, rand);
-    cr_assert_gt (n_copies, 1, "later it may be quick again");
+    cr_assert_gt (n_copies, n_slow + 1, "later it may be quick again");
     check_file (rig);
     vmm_loop_call (loop, do_detach, rig);
     g_rand_free (rand);
