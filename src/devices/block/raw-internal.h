@@ -45,6 +45,9 @@ struct _VmmRaw {
     unsigned in_flight;             /* in the ring */
     VmmBlockRequest *waiting_first; /* for room in the ring */
     VmmBlockRequest *waiting_last;
+    bool cannot_peek;      /* the file system does not tell what is in the page cache */
+    unsigned n_reads;      /* since the last kick */
+    unsigned n_last_reads; /* before it */
     int64_t copy_after_ns; /* until then writes go to the ring */
     int64_t copy_pause_ns; /* for how long that was last */
     /* raw-threads.c: */

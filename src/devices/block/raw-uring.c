@@ -21,6 +21,8 @@
 #include "vmm/core/timer.h"
 
 #define SUBMIT_TRIES 10000u
+/* More reads than that before a kick are a crowd. */
+#define FEW_READS 1u
 /* What a copy into the page cache may take: more, and it has waited. */
 #define COPY_NS INT64_C (300000)
 #define COPY_NS_FOR_KIB INT64_C (1000)
@@ -203,6 +205,26 @@ write_now (VmmRaw *raw, VmmBlockRequest *request)
     return true;
 }
 
+/* Whether the request is done, by a copy out of the page cache. In a crowd of reads the ring is cheaper: one
+ * call of the kernel's for all. */
+static bool
+read_now (VmmRaw *raw, VmmBlockRequest *request)
+{
+    ssize_t n;
+
+    if (request->op != VMM_BLOCK_READ || !raw->cached_file || raw->cannot_peek)
+        return false;
+    if (++raw->n_reads > FEW_READS || raw->n_last_reads > FEW_READS)
+        return false;
+    n = preadv2 (raw->fd, request->iov, (int)request->n_iov, (off_t)request->offset, RWF_NOWAIT);
+    if (n >= 0 && (uint64_t)n == request->len) {
+        vmm_raw_finish (raw, request, 0);
+        return true;
+    }
+    raw->cannot_peek = n < 0 && errno == EOPNOTSUPP;
+    return false;
+}
+
 static void
 submit (VmmRaw *raw, VmmBlockRequest *request)
 {
@@ -210,7 +232,8 @@ submit (VmmRaw *raw, VmmBlockRequest *request)
         vmm_raw_pool_push (raw, request, 0);
         return;
     }
-    if (write_now (raw, request) || (raw->waiting_first == NULL && put (raw, request)))
+    if (read_now (raw, request) || write_now (raw, request) ||
+        (raw->waiting_first == NULL && put (raw, request)))
         return;
     request->private.next = NULL;
     if (raw->waiting_last != NULL)
@@ -223,6 +246,8 @@ submit (VmmRaw *raw, VmmBlockRequest *request)
 static void
 kick (VmmRaw *raw)
 {
+    raw->n_last_reads = raw->n_reads;
+    raw->n_reads = 0;
     turn (raw);
 }
 
