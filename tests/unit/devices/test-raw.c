@@ -346,8 +346,11 @@ Test (raw, a_copy_that_waits_is_not_made_again_at_once, .timeout = 60)
     check_file (rig);
     read_all (rig, rand);
     slow_us = 0;
-    g_usleep (1100000);
-    write_all (rig, rand);
+    /* A busy host may make a quick one look slow. */
+    for (unsigned i = 0; i < 20 && n_copies <= n_slow + 1; i++) {
+        g_usleep (1100000);
+        write_all (rig, rand);
+    }
     cr_assert_gt (n_copies, n_slow + 1, "later it may be quick again");
     check_file (rig);
     vmm_loop_call (loop, do_detach, rig);
