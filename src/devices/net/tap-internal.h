@@ -38,6 +38,7 @@ struct _VmmNetTap {
     VmmLoop *loop;
     VmmNetTapRing ring_is;
     struct io_uring ring;
+    VmmLoopTimer *look; /* while attached, where the kernel may serve the queues */
     bool has_header; /* the kernel's frames have a VmmNetHeader */
     bool gone;       /* the interface was removed */
     bool down;       /* and the user was told */

@@ -13,7 +13,9 @@
  * several queues the kernel spreads connections over those that are attached (TUNSETQUEUE).
  *
  * Frames that nobody reads wait in the kernel, up to the interface's txqueuelen, and are then dropped there.
- * When the interface is removed while a guest uses it, the guest sees its cable pulled.
+ * When the interface is removed while a guest uses it, the guest sees its cable pulled. Its files are woken
+ * as for a frame that comes, so a sleeper that wants no frames does not hear of it. With vhost it is the
+ * kernel that wants them: there a timer looks now and then.
  */
 #include "devices/net/tap-internal.h"
 
@@ -32,6 +34,8 @@
 
 /* How many old frames a new driver is spared; more than an interface queues by default. */
 #define STALE_MAX 4096u
+/* Between two looks at whether the interface is there. */
+#define LOOK_NS INT64_C (1000000000)
 
 static void
 lose (VmmNetTap *tap)
@@ -63,14 +67,32 @@ update_watch (VmmNetTapQueue *queue)
         vmm_loop_watch_set (queue->watch, events_of (queue));
 }
 
+static bool
+is_there (const VmmNetTapQueue *queue)
+{
+    struct ifreq request;
+
+    return ioctl (queue->fd, TUNGETIFF, &request) == 0;
+}
+
+static void
+on_look (void *user)
+{
+    VmmNetTap *tap = user;
+
+    if (is_there (&tap->queues[0]))
+        vmm_loop_timer_arm (tap->look, LOOK_NS);
+    else
+        lose (tap);
+}
+
 static void
 on_ready (void *user, uint32_t events)
 {
     VmmNetTapQueue *queue = user;
     VmmNetTap *tap = queue->tap;
-    struct ifreq request;
 
-    if ((events & (EPOLLERR | EPOLLHUP)) != 0 && ioctl (queue->fd, TUNGETIFF, &request) != 0) {
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0 && !is_there (queue)) {
         lose (tap);
         return;
     }
@@ -182,6 +204,10 @@ tap_attach (VmmNet *net, VmmLoop *loop, GError **error)
     tap_set_offloads (net, 0);
     drop_stale (tap);
     tap_set_pairs (net, 1);
+    if (net->vhost != NULL && !tap->gone) {
+        tap->look = vmm_loop_timer_new (loop, on_look, tap);
+        vmm_loop_timer_arm (tap->look, LOOK_NS);
+    }
     return true;
 }
 
@@ -192,6 +218,8 @@ tap_detach (VmmNet *net)
 
     tap->loop = NULL;
     vmm_net_tap_ring_close (tap);
+    vmm_loop_timer_free (tap->look);
+    tap->look = NULL;
     tap_set_pairs (net, 1);
     tap_set_offloads (net, 0);
 }
