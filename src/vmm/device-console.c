@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "vmm/config-internal.h"
 #include "vmm/console-watch.h"
 #include "vmm/device-kind.h"
 #include "vmm/endpoint-options.h"
@@ -95,15 +96,24 @@ is_shared (const void *data)
     return ((const Description *)data)->name != NULL;
 }
 
+/* Its first output shows that somebody listens there. */
+static void
+on_port_output (void *user, const uint8_t *data, size_t len)
+{
+    Backend *backend = user;
+
+    if (__atomic_load_n (&backend->waits, __ATOMIC_RELAXED) &&
+        __atomic_exchange_n (&backend->waits, false, __ATOMIC_RELAXED))
+        backend->takes_stdio (backend->user);
+}
+
 static void
 on_output (void *user, const uint8_t *data, size_t len)
 {
     Backend *backend = user;
 
     backend->output (backend->user, len);
-    if (__atomic_load_n (&backend->waits, __ATOMIC_RELAXED) &&
-        __atomic_exchange_n (&backend->waits, false, __ATOMIC_RELAXED))
-        backend->takes_stdio (backend->user);
+    on_port_output (backend, data, len);
     vmm_console_watch_feed (&backend->watch, data, len);
 }
 
@@ -123,6 +133,7 @@ open_backend (const void *data, const VmmDeviceHost *host, GError **error)
     VmmEndpoint *endpoint =
         vmm_endpoint_options_open (&description->endpoint, "console", host->context, host->config, error);
     Backend *backend;
+    bool waits;
 
     if (endpoint == NULL)
         return NULL;
@@ -132,13 +143,17 @@ open_backend (const void *data, const VmmDeviceHost *host, GError **error)
     backend->output = host->output;
     backend->takes_stdio = host->takes_stdio;
     backend->user = host->user;
-    if (description->endpoint.stdio)
+    /* A serial console that is elsewhere has no streams to give. */
+    waits = description->endpoint.stdio && host->config->serial == NULL;
+    if (waits)
         give_stdio (backend, -1);
     backend->watch.event = host->console_event;
     backend->watch.user = host->user;
     /* What programs of the guest send to each other's hosts is nobody's business. */
     if (description->name == NULL)
         vmm_chardev_set_tap (vmm_endpoint_chardev (endpoint), on_output, backend);
+    else if (waits)
+        vmm_chardev_set_tap (vmm_endpoint_chardev (endpoint), on_port_output, backend);
     if (vmm_endpoint_terminal (endpoint) != NULL) {
         g_autofree char *text = g_strdup_printf ("%s is at %s", host->name, vmm_endpoint_terminal (endpoint));
 
