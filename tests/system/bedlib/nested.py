@@ -62,10 +62,10 @@ def cpu_seconds(pid):
 class Outer:
     """One outer machine. What happens in it goes to `events` as (machine, what, job)."""
 
-    def __init__(self, name, command, results, events):
-        self.name, self.results, self.events = name, results, events
+    def __init__(self, name, command, results, events, scale):
+        self.name, self.results, self.events, self.scale = name, results, events, scale
         self.job = None
-        self.limit = START_LIMIT
+        self.limit = START_LIMIT * scale
         self.last = self.heard = time.monotonic()
         self.seen = self.used = 0
         self.console = results / f"{name}-console.log"
@@ -125,7 +125,7 @@ class Outer:
     def give(self, job, seconds):
         """Hand out a job, or None for "there are no more"."""
         # The first job waits for the machine to come up.
-        self.limit = seconds + MARGIN + (START_LIMIT if self.job is None else 0)
+        self.limit = seconds + (MARGIN + (START_LIMIT if self.job is None else 0)) * self.scale
         self.job = job
         self.last = time.monotonic()
         try:
@@ -142,7 +142,7 @@ class Outer:
         used = cpu_seconds(self.process.pid)
         if size != self.seen:
             self.seen, self.heard, self.used = size, time.monotonic(), used
-        silent = used > self.used + SILENCE_LIMIT or time.monotonic() > self.heard + SILENCE_PATIENCE
+        silent = used > self.used + SILENCE_LIMIT or time.monotonic() > self.heard + SILENCE_PATIENCE * self.scale
         return (self._connection is not None and silent) or time.monotonic() > self.last + self.limit
 
     def stop(self):
@@ -166,7 +166,7 @@ class Fleet:
 
     def start(self):
         self.started += 1
-        self.machines.append(Outer(f"outer-{self.started}", self.command, self.results, self.events))
+        self.machines.append(Outer(f"outer-{self.started}", self.command, self.results, self.events, self.scale))
 
     def next_job(self, machine):
         job = self.left.pop(0) if self.left else None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the scenario files, and turns each scenario into a job: a shell script that both beds can run."""
 
+import re
 import shlex
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -69,7 +70,8 @@ class Scenario:
         if self.tty:
             drive.append("--tty")
         if self.script:
-            (folder / "script").write_text(_fill_in(self.script, inputs, outputs))
+            script = re.sub(r"^(expect|run) (\d+)", lambda found: f"{found[1]} {int(found[2]) * scale:g}", self.script, flags=re.M)
+            (folder / "script").write_text(_fill_in(script, inputs, outputs))
             drive += ["--script", f"{inputs}/jobs/{folder.name}/script"]
         command = drive + ["--"] + self.wrap + [f"{inputs}/bin/{self.program}"] + self.arguments(inputs, outputs)
         lines = ["# SPDX-License-Identifier: Apache-2.0", f"export IN={shlex.quote(inputs)} OUT={shlex.quote(outputs)}"]
