@@ -25,6 +25,17 @@ disk_fill() {
     must disk-read probe check "/dev/$1" "$2"
 }
 
+# disk_zero DISK MIB: that much at the disk's end is zeroed by the device, and what is before it stays.
+disk_zero() {
+    from=$(($(cat "/sys/block/$1/size") / 2048 - $2))
+    must disk-written probe fill "/dev/$1" 31
+    must disk-zeroed probe zero "/dev/$1" $((from << 20)) $(($2 << 20))
+    must disk-read probe check "/dev/$1" 31 $((from << 20))
+    dd if="/dev/$1" bs=1M skip="$from" 2> /dev/null | cmp -n $(($2 << 20)) - /dev/zero || fault "$1: what was zeroed is not zero"
+    # A kernel whose device refuses writes the zeroes itself, and takes a note of that.
+    [ "$(cat "/sys/block/$1/queue/write_zeroes_max_bytes")" -gt 0 ] || fault "$1 does not zero by itself"
+}
+
 # A file system made, filled, mounted again and checked.
 disk_ext4() {
     must ext4-made /bin/mke2fs -q -F -t ext4 "/dev/$1" || return
@@ -107,6 +118,20 @@ transfer() {
     must "went" probe put "$1" 12 "$2"
 }
 
+# unreachable ADDRESS: there is no way to a service that other guests reach
+unreachable() {
+    output=$(timeout 5 probe get "$1" 11 1000 2>&1) && fault "$1 can be reached" || echo "@unreachable: $1 $output"
+}
+
+# The cable is pulled: that can take a moment to be told.
+net_wait_carrier() {
+    for _ in $(seq 100); do
+        [ "$(cat "/sys/class/net/$1/carrier")" = "$2" ] && echo "@carrier: $1 $2" && return
+        sleep 0.2
+    done
+    fault "the carrier of $1 never became $2"
+}
+
 port_of() {
     for entry in /sys/class/virtio-ports/*; do
         [ "$(cat "$entry/name" 2> /dev/null)" = "$1" ] && echo "/dev/${entry##*/}"
@@ -117,7 +142,7 @@ port_echo() {
     port=$(port_of "$1")
     [ -n "$port" ] || { fault "no port is called $1"; return; }
     exec 4<> "$port"
-    echo "@port-open:"
+    echo "@port-open: $1"
     until read -r line <&4 && [ -n "$line" ]; do sleep 0.1; done # nobody is there: that reads as the end
     echo "guest heard: $line" >&4
     sleep 1
@@ -157,6 +182,14 @@ memory_wait() {
     fault "MemTotal is $now KiB, never $1 $2"
 }
 
+# memory_hold MIB: fills that much memory, with something that is not zero; "release" lets go of it.
+memory_hold() {
+    mkdir -p /hold
+    mount -t tmpfs -o "size=$(($1 + 1))m" none /hold
+    probe fill /hold/file 41 $(($1 << 20)) > /tmp/held 2>&1 || fault "$1 MiB cannot be held: $(cat /tmp/held)"
+    must held probe check /hold/file 41
+}
+
 # Numbers for ever, each in its sector and synced, until the disk's end; what is on the disk is looked at elsewhere.
 write_for_ever() {
     while :; do probe fill "/dev/$1" 21 > /dev/null && probe check "/dev/$1" 21 > /dev/null || fault "$1 while paused and resumed"; done &
@@ -174,7 +207,7 @@ disk_name() {
 device_act() {
     set -- $(echo "$1" | tr ':' ' ')
     case $1 in
-    fill | ext4 | fio | disk | resized | discard | no-write | write-error | busy-disk | stop-busy)
+    fill | ext4 | fio | disk | zero | resized | discard | no-write | write-error | busy-disk | stop-busy)
         word=$1 disk=$(disk_name "$2")
         shift 2
         set -- "$word" "$disk" "$@"
@@ -184,6 +217,7 @@ device_act() {
     devices) load_modules > /dev/null 2>&1; echo "@virtio: $(ls /sys/bus/virtio/devices | wc -l) $(ls /sys/bus/virtio/drivers | tr '\n' ' ')" ;;
     fill) disk_fill "$2" "$3" ;;
     ext4) disk_ext4 "$2" ;;
+    zero) disk_zero "$2" "$3" ;;
     fio) disk_fio "$2" "$3" ;;
     disk) disk_report "$2" ;;
     resized) echo "@waiting-for-size:"; disk_wait_size "$2" "$3" ;;
@@ -194,6 +228,10 @@ device_act() {
     count) echo "@count: disks=$(ls -d /sys/block/vd* | wc -l) nets=$(ls -d /sys/class/net/eth* | wc -l)" ;;
     every-disk) for disk in $(ls /sys/block | grep ^vd); do dd if=/dev/zero of="/dev/$disk" bs=64k count=1 conv=fsync 2> /dev/null || fault "$disk"; done ;;
     dhcp) net_dhcp "$2" ;;
+    every-net) for card in $(ls /sys/class/net | grep ^eth); do net_dhcp "$card"; ifconfig "$card" down; done ;;
+    carrier) net_wait_carrier "$2" "$3" ;;
+    no-ping) ping -c 2 -W 1 -q "$2" > /dev/null && fault "$2 answers" ;;
+    no-tcp) unreachable "tcp:$2:$3" ;;
     address) ifconfig "$2" "$3" netmask 255.255.255.0 up ;;
     ping) must ping ping -c 3 -W 5 -q "$2" ;;
     wait-ping) for _ in $(seq 60); do ping -c 1 -W 1 -q "$2" > /dev/null 2>&1 && break; sleep 0.5; done ;;
@@ -201,6 +239,7 @@ device_act() {
     tcp) transfer "tcp:$2:$3" "$4" ;;
     many) must many probe many "tcp:$2:$3" "$4" ;;
     serve) probe serve "tcp:0.0.0.0:$2" & ;;
+    serve-udp) probe serve "udp:0.0.0.0:$2" & ;;
     iperf3) command -v iperf3 > /dev/null && must iperf3 sh -c "iperf3 -c $2 -t ${3:-3} | grep receiver" ;;
     bench-fio) bench_fio "$2" "$3" ;;
     bench-iperf3) bench_iperf3 "$2" "$3" "$4" "$5" ;;
@@ -216,6 +255,8 @@ device_act() {
     read) stty -echo; echo "@reading:"; read -r line; echo "@read: $line" ;;
     rng) rng_report ;;
     memory) memory_wait "$2" "$3" ;;
+    hold) memory_hold "$2" ;;
+    release) umount /hold || fault "/hold cannot be unmounted" ;;
     root) # a real system takes over; it is the console's user who ends it
         mkdir -p /newroot
         mount -t ext4 "/dev/$(disk_name "$2")" /newroot && exec switch_root /newroot /sbin/init

@@ -5,6 +5,7 @@
  *
  *     probe fill FILE SEED [BYTES]     write a pattern over a file or a whole disk, and sync it
  *     probe check FILE SEED [BYTES]    is the pattern there? "-" is the standard input
+ *     probe zero DISK OFFSET BYTES     have the disk zero them by itself
  *     probe serve ADDRESS              answer the three below, for ever
  *     probe stuck ADDRESS              accept connections, and read nothing, for ever
  *     probe get ADDRESS SEED BYTES     have the pattern sent, and check it
@@ -14,7 +15,8 @@
  *     probe dns PORT NAME IPV4         answer that name's A queries by UDP, and no other name's
  *
  * ADDRESS is tcp:IPV4:PORT, vsock:CID:PORT, unix:PATH, or mux:PATH:PORT: a Unix socket on which a line
- * "CONNECT PORT" asks for a connection to a guest, and "OK ..." grants it.
+ * "CONNECT PORT" asks for a connection to a guest, and "OK ..." grants it. Lines, and nothing else, go to
+ * udp:IPV4:PORT as well.
  *
  * Each command says what it did in one line, and ends with 0 when all was well. The pattern is a function of
  * seed and offset, so that nothing has to be hashed or kept in order to be compared.
@@ -31,12 +33,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/fs.h>
 #include <linux/vm_sockets.h>
 
 enum {
@@ -186,6 +190,19 @@ check (const char *path, uint64_t seed, const char *size)
     return 0;
 }
 
+/* What is read next is the disk's, and not the cache's. */
+static int
+zero (const char *path, uint64_t offset, uint64_t bytes)
+{
+    uint64_t range[2] = {offset, bytes};
+    int fd = open (path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || ioctl (fd, BLKZEROOUT, range) != 0)
+        die ("%s: %s", path, strerror (errno));
+    posix_fadvise (fd, 0, 0, POSIX_FADV_DONTNEED);
+    printf ("%s: %llu bytes zeroed\n", path, (unsigned long long)bytes);
+    return 0;
+}
+
 typedef struct {
     union {
         struct sockaddr any;
@@ -194,17 +211,19 @@ typedef struct {
         struct sockaddr_vm vm;
     };
     socklen_t length;
+    int type;
     char mux_port[16]; /* empty: a plain socket */
 } Address;
 
 static Address
 parse_address (const char *text)
 {
-    Address address = {.length = 0};
+    Address address = {.type = SOCK_STREAM};
     char kind[16], place[128], port[16] = "0";
     if (sscanf (text, "%15[^:]:%127[^:]:%15s", kind, place, port) < 2)
         die ("%s: not an address", text);
-    if (!strcmp (kind, "tcp")) {
+    if (!strcmp (kind, "tcp") || !strcmp (kind, "udp")) {
+        address.type = kind[0] == 'u' ? SOCK_DGRAM : SOCK_STREAM;
         address.in.sin_family = AF_INET;
         address.in.sin_port = htons ((uint16_t)atoi (port));
         if (inet_pton (AF_INET, place, &address.in.sin_addr) != 1)
@@ -248,7 +267,7 @@ static int
 connect_to (const char *text)
 {
     Address address = parse_address (text);
-    int fd = socket (address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket (address.any.sa_family, address.type | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect (fd, &address.any, address.length) != 0)
         die ("%s: connect: %s", text, strerror (errno));
     if (address.mux_port[0] && !ask_mux (fd, address.mux_port))
@@ -279,18 +298,33 @@ answer (int fd)
     read_all (fd, line, 1);
 }
 
+static void __attribute__ ((noreturn)) echo_datagrams (int fd)
+{
+    for (;;) {
+        char bytes[LINE_LIMIT];
+        struct sockaddr_in peer;
+        socklen_t length = sizeof peer;
+        ssize_t size = recvfrom (fd, bytes, sizeof bytes, 0, (struct sockaddr *)&peer, &length);
+        if (size > 0)
+            sendto (fd, bytes, (size_t)size, 0, (struct sockaddr *)&peer, length);
+    }
+}
+
 static int
 serve (const char *text, bool stuck)
 {
     Address address = parse_address (text);
     int on = 1;
-    int fd = socket (address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket (address.any.sa_family, address.type | SOCK_CLOEXEC, 0);
     if (fd >= 0 && address.any.sa_family == AF_INET)
         setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (address.any.sa_family == AF_UNIX)
         unlink (address.un.sun_path);
-    if (fd < 0 || bind (fd, &address.any, address.length) != 0 || listen (fd, 128) != 0)
+    if (fd < 0 || bind (fd, &address.any, address.length) != 0 ||
+        (address.type == SOCK_STREAM && listen (fd, 128) != 0))
         die ("%s: %s", text, strerror (errno));
+    if (address.type == SOCK_DGRAM)
+        echo_datagrams (fd);
     signal (SIGCHLD, SIG_IGN);
     for (;;) {
         int peer = accept4 (fd, NULL, NULL, SOCK_CLOEXEC);
@@ -375,11 +409,13 @@ line_for_line (const char *text, const char *line)
 {
     char got[LINE_LIMIT];
     size_t length = 0;
+    ssize_t came = 1;
     int fd = connect_to (text);
     dprintf (fd, "%s\n", line);
-    while (length < sizeof got - 1 && read (fd, got + length, 1) == 1)
-        if (got[length++] == '\n')
-            break;
+    while (length < sizeof got - 1 && came > 0 && !memchr (got, '\n', length)) {
+        came = read (fd, got + length, sizeof got - 1 - length);
+        length += came > 0 ? (size_t)came : 0;
+    }
     got[length] = '\0';
     printf ("%s%s", got, length && got[length - 1] == '\n' ? "" : "(no end of line)\n");
     return length && got[length - 1] == '\n' ? 0 : 1;
@@ -449,6 +485,8 @@ main (int argc, char **argv)
         return fill (argv[2], seed, size);
     if (!strcmp (verb, "check"))
         return check (argv[2], seed, size);
+    if (!strcmp (verb, "zero") && size)
+        return zero (argv[2], seed, strtoull (size, NULL, 0));
     if (!strcmp (verb, "serve"))
         return serve (argv[2], false);
     if (!strcmp (verb, "stuck"))
