@@ -38,7 +38,8 @@ struct _VmmNetTap {
     VmmLoop *loop;
     VmmNetTapRing ring_is;
     struct io_uring ring;
-    VmmLoopTimer *look; /* while attached, where the kernel may serve the queues */
+    int news_fd; /* of the host's links, while attached and the kernel may serve the queues, or -1 */
+    VmmLoopWatch *news;
     bool has_header; /* the kernel's frames have a VmmNetHeader */
     bool gone;       /* the interface was removed */
     bool down;       /* and the user was told */

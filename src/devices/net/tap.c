@@ -15,14 +15,16 @@
  * Frames that nobody reads wait in the kernel, up to the interface's txqueuelen, and are then dropped there.
  * When the interface is removed while a guest uses it, the guest sees its cable pulled. Its files are woken
  * as for a frame that comes, so a sleeper that wants no frames does not hear of it. With vhost it is the
- * kernel that wants them: there a timer looks now and then.
+ * kernel that wants them: there the kernel's news of its links (rtnetlink) make us look, and nothing else.
  */
 #include "devices/net/tap-internal.h"
 
 #include <errno.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "vmm/error.h"
@@ -34,8 +36,6 @@
 
 /* How many old frames a new driver is spared; more than an interface queues by default. */
 #define STALE_MAX 4096u
-/* Between two looks at whether the interface is there. */
-#define LOOK_NS INT64_C (1000000000)
 
 static void
 lose (VmmNetTap *tap)
@@ -75,15 +75,45 @@ is_there (const VmmNetTapQueue *queue)
     return ioctl (queue->fd, TUNGETIFF, &request) == 0;
 }
 
+/* Some link of the host has changed. */
 static void
-on_look (void *user)
+on_news (void *user, uint32_t events)
 {
     VmmNetTap *tap = user;
+    char news[4096];
 
-    if (is_there (&tap->queues[0]))
-        vmm_loop_timer_arm (tap->look, LOOK_NS);
-    else
+    /* What they say does not matter; nor that some were lost, when there were too many. */
+    while (recv (tap->news_fd, news, sizeof news, MSG_DONTWAIT | MSG_TRUNC) >= 0 || errno == ENOBUFS)
+        ;
+    if (!tap->gone && !is_there (&tap->queues[0]))
         lose (tap);
+}
+
+/* Without them, a cable that is pulled is not seen; frames go as ever. */
+static void
+watch_news (VmmNetTap *tap)
+{
+    const struct sockaddr_nl links = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+
+    tap->news_fd = socket (AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    if (tap->news_fd < 0)
+        return;
+    if (bind (tap->news_fd, (const struct sockaddr *)&links, sizeof links) == 0) {
+        tap->news = vmm_loop_watch (tap->loop, tap->news_fd, EPOLLIN, on_news, tap);
+        on_news (tap, 0);
+        return;
+    }
+    close (tap->news_fd);
+    tap->news_fd = -1;
+}
+
+static void
+end_news (VmmNetTap *tap)
+{
+    g_clear_pointer (&tap->news, vmm_loop_unwatch);
+    if (tap->news_fd >= 0)
+        close (tap->news_fd);
+    tap->news_fd = -1;
 }
 
 static void
@@ -204,10 +234,8 @@ tap_attach (VmmNet *net, VmmLoop *loop, GError **error)
     tap_set_offloads (net, 0);
     drop_stale (tap);
     tap_set_pairs (net, 1);
-    if (net->vhost != NULL && !tap->gone) {
-        tap->look = vmm_loop_timer_new (loop, on_look, tap);
-        vmm_loop_timer_arm (tap->look, LOOK_NS);
-    }
+    if (net->vhost != NULL && !tap->gone)
+        watch_news (tap);
     return true;
 }
 
@@ -216,10 +244,9 @@ tap_detach (VmmNet *net)
 {
     VmmNetTap *tap = (VmmNetTap *)net;
 
+    end_news (tap);
     tap->loop = NULL;
     vmm_net_tap_ring_close (tap);
-    vmm_loop_timer_free (tap->look);
-    tap->look = NULL;
     tap_set_pairs (net, 1);
     tap_set_offloads (net, 0);
 }
@@ -412,6 +439,7 @@ vmm_net_tap_open (const VmmNetTapConfig *config, GError **error)
     g_autoptr (VmmNet) net = &tap->net;
 
     net->ops = &tap_ops;
+    tap->news_fd = -1;
     for (unsigned i = 0; i < VMM_NET_PAIRS_MAX; i++)
         tap->queues[i] = (VmmNetTapQueue){.tap = tap, .index = i, .fd = -1};
     if (!vmm_net_tap_open_queues (tap, config, error))
