@@ -36,7 +36,7 @@ def measure(options, transport, image):
         words = f"depth={depth} bytes={size} requests={requests} write={int(writes)} seed={number + 1}"
         return commands(options, transport, image, words)
 
-    return driven.measure(options.rounds, LOADS, for_load)
+    return driven.measure(options, transport, LOADS, for_load)
 
 
 def disk(options, targets, table):

@@ -83,14 +83,21 @@ def run_once(command):
                 process.kill()
 
 
-def measure(rounds, loads, commands):
+def name_of(load, transport):
+    return f"{load}, {transport}"
+
+
+def measure(options, transport, loads, commands):
     """Return {load: {program: {rate, cpu_us, kicks}}}; a rate is requests for 10^9 cycles of the time stamp counter.
 
-    commands (load, number of the round) gives {program: command, or None where there is no such program}."""
+    Only the loads are measured whose name, as the table has it, options.only is found in. commands (load, number of the
+    round) gives {program: command, or None where there is no such program}."""
     found = {}
     for load in loads:
+        if not re.search(options.only, name_of(load, transport)):
+            continue
         runs = {}
-        for number in range(rounds):
+        for number in range(options.rounds):
             for program, command in commands(load, number).items():
                 if command:
                     runs.setdefault(program, []).append(run_once(command))
@@ -111,7 +118,7 @@ def print_table(found, table):
     for transport, loads in found.items():
         for load, programs in loads.items():
             for program, told in programs.items():
-                rows.append([f"{load}, {transport}", program, f"{told['rate']:.0f}", f"{told['cpu_us']:.2f}", f"{told['kicks']:.3f}"])
+                rows.append([name_of(load, transport), program, f"{told['rate']:.0f}", f"{told['cpu_us']:.2f}", f"{told['kicks']:.3f}"])
     table(["load", "program", "requests/Gcycle", "device CPU us/request", "kicks/request"], rows)
 
 
@@ -123,8 +130,8 @@ def judge(found, targets, is_bulk):
                 continue
             ours, theirs = programs["vmm"], programs["QEMU"]
             bulk = is_bulk(load)
-            targets.at_least(f"{load}, {transport}: rate beside QEMU", ours["rate"] / theirs["rate"], 1.0 if bulk else 1.3)
+            targets.at_least(f"{name_of(load, transport)}: rate beside QEMU", ours["rate"] / theirs["rate"], 1.0 if bulk else 1.3)
             if not bulk:
-                targets.at_most(f"{load}, {transport}: device CPU beside QEMU", ours["cpu_us"] / max(theirs["cpu_us"], 0.01), 0.7)
+                targets.at_most(f"{name_of(load, transport)}: device CPU beside QEMU", ours["cpu_us"] / max(theirs["cpu_us"], 0.01), 0.7)
             if "depth 32" in load:
-                targets.at_most(f"{load}, {transport}: kicks for each request", ours["kicks"], 0.1)
+                targets.at_most(f"{name_of(load, transport)}: kicks for each request", ours["kicks"], 0.1)

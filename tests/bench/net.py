@@ -82,7 +82,7 @@ def measure(options, transport, enter):
         words = f"depth={depth} bytes={size} requests={requests} echo={int(echo)} tso={segment}"
         return {program: command and enter + command for program, command in commands(options, transport, words).items()}
 
-    return driven.measure(options.rounds, LOADS, for_load)
+    return driven.measure(options, transport, LOADS, for_load)
 
 
 def net(options, targets, table):
