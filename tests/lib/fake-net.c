@@ -171,7 +171,7 @@ fake_receive (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_io
         wrong (fake, "frames are taken from a pair that is not used, or without room for the largest");
         return 0;
     }
-    frame = g_queue_pop_head (&fake->frames[pair]);
+    frame = fake->held ? NULL : g_queue_pop_head (&fake->frames[pair]);
     if (frame == NULL)
         return 0;
     fake_net_fill (fake->frame, frame->name, frame->len);
@@ -179,6 +179,22 @@ fake_receive (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_io
     vmm_net_scatter (iov + 1, n_iov - 1, fake->frame, frame->len);
     fake->n_received++;
     return frame->len;
+}
+
+static void
+fake_receive_batch (VmmNet *net, unsigned pair, const VmmNetFrame *rooms, unsigned n, size_t *ret_lens)
+{
+    FakeNet *fake = (FakeNet *)net;
+
+    if (n == 0 || n > VMM_NET_BATCH_MAX)
+        wrong (fake, "a batch without a room, or with too many");
+    for (unsigned i = 0; i < n; i++) {
+        bool late = i < 32 && (fake->late >> i & 1) != 0;
+
+        ret_lens[i] = late ? 0 : fake_receive (net, pair, rooms[i].iov, rooms[i].n_iov);
+    }
+    fake->late = 0;
+    fake->n_batches++;
 }
 
 static void
@@ -211,6 +227,7 @@ static const VmmNetOps fake_ops[] = {
         .set_pairs = fake_set_pairs,
         .send = fake_send,
         .receive = fake_receive,
+        .receive_batch = fake_receive_batch,
         .want_receive = fake_want_receive,
         .free = fake_free,
     },
@@ -223,6 +240,7 @@ static const VmmNetOps fake_ops[] = {
         .set_pairs = fake_set_pairs,
         .send = fake_send,
         .receive = fake_receive,
+        .receive_batch = fake_receive_batch,
         .want_receive = fake_want_receive,
         .free = fake_free,
     },
@@ -257,7 +275,7 @@ do_give (void *user)
     FakeNet *fake = call->fake;
 
     g_queue_push_tail (&fake->frames[call->pair], g_memdup2 (call->frame, sizeof *call->frame));
-    if (fake->attached && call->pair < fake->pairs && fake->wanted[call->pair])
+    if (!fake->held && fake->attached && call->pair < fake->pairs && fake->wanted[call->pair])
         fake->net.events->rx_ready (fake->net.user, call->pair);
 }
 
@@ -268,6 +286,27 @@ fake_net_give (FakeNet *fake, unsigned pair, VmmNetHeader header, uint32_t name,
     Call call = {.fake = fake, .pair = pair, .frame = &frame};
 
     vmm_loop_call (fake->loop, do_give, &call);
+}
+
+static void
+do_hold (void *user)
+{
+    Call *call = user;
+    FakeNet *fake = call->fake;
+
+    fake->held = call->on;
+    for (unsigned i = 0; i < fake->pairs && fake->attached && !fake->held; i++) {
+        while (fake->wanted[i] && !g_queue_is_empty (&fake->frames[i]))
+            fake->net.events->rx_ready (fake->net.user, i);
+    }
+}
+
+void
+fake_net_hold (FakeNet *fake, bool on)
+{
+    Call call = {.fake = fake, .on = on};
+
+    vmm_loop_call (fake->loop, do_hold, &call);
 }
 
 static void

@@ -17,6 +17,8 @@
  * @loop: where it is attached, and where its functions run
  * @pairs, @guest_offloads: what the device has set
  * @refuses: attach fails
+ * @late: bits of rooms in a batch that a frame came just too late for: it is in the next one; for one batch
+ * @n_batches: batches of frames that the device took
  * @n_sent, @n_received: frames that the device gave and took
  * @last_sent, @last_len: the header of the last frame that the device gave, and the bytes behind it
  * @wrong: (nullable): what the device did that it must not
@@ -32,6 +34,9 @@ typedef struct {
     bool wanted[VMM_NET_PAIRS_MAX];
     bool full[VMM_NET_PAIRS_MAX];
     bool owes_ready[VMM_NET_PAIRS_MAX];
+    bool held;
+    uint32_t late;
+    unsigned n_batches;
     unsigned n_sent;
     unsigned n_received;
     VmmNetHeader last_sent;
@@ -49,6 +54,8 @@ void fake_net_free (FakeNet *fake);
 
 /* A frame of @len bytes named @name comes in on @pair, with @header in front. */
 void fake_net_give (FakeNet *fake, unsigned pair, VmmNetHeader header, uint32_t name, uint32_t len);
+/* Whether frames are kept for now, to come together afterwards. */
+void fake_net_hold (FakeNet *fake, bool on);
 /* Whether the guest's frames on @pair have to wait. */
 void fake_net_set_full (FakeNet *fake, unsigned pair, bool full);
 void fake_net_set_link (FakeNet *fake, bool up);

@@ -28,7 +28,7 @@
 #define VMM_NET_MTU_MAX 65521u
 #define VMM_NET_MTU_DEFAULT 1500u
 #define VMM_NET_PAIRS_MAX 8u
-/* Frames that are sent at a time. */
+/* Frames that are sent or received at a time. */
 #define VMM_NET_BATCH_MAX 64u
 
 /* Of VmmNetHeader. */
@@ -75,7 +75,7 @@ typedef enum {
  * VmmNetFrame:
  * @iov: its VmmNetHeader, and what follows
  *
- * A frame to be sent; see VmmNetOps.send.
+ * A frame to be sent, or room for one; see VmmNetOps.send and VmmNetOps.receive.
  */
 typedef struct {
     const struct iovec *iov;
@@ -117,7 +117,13 @@ typedef struct _VmmNet VmmNet;
  * @flush: (nullable): there are no more to send for now
  * @receive: one frame into @iov, whose first element is for its VmmNetHeader and whose others have room for
  *   %VMM_NET_FRAME_MAX bytes. Returns the bytes of the frame; 0: there is none
+ * @receive_batch: (nullable): up to %VMM_NET_BATCH_MAX frames in their order, each into a room of its own as
+ * by
+ * @receive; of each room the bytes of its frame, 0: there is none in it. Rooms may be left out anywhere. When
+ * some were and there are more frames, rx_ready is told if it is wanted
  * @want_receive: whether rx_ready is wanted for @pair; for frames that are there already it may not be told
+ * @set_busy: (nullable): whether the device looks for frames all the time, so that rx_ready need not be told;
+ * not while detached, and off at first
  * @fd: with a vhost: the descriptor of a pair that it moves frames from and to
  * @free: ends it, attached to no loop
  */
@@ -132,7 +138,10 @@ typedef struct {
     unsigned (*send_batch) (VmmNet *net, unsigned pair, const VmmNetFrame *frames, unsigned n);
     void (*flush) (VmmNet *net);
     size_t (*receive) (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov);
+    void (*receive_batch) (VmmNet *net, unsigned pair, const VmmNetFrame *rooms, unsigned n,
+                           size_t *ret_lens);
     void (*want_receive) (VmmNet *net, unsigned pair, bool wanted);
+    void (*set_busy) (VmmNet *net, bool busy);
     int (*fd) (VmmNet *net, unsigned pair);
     void (*free) (VmmNet *net);
 } VmmNetOps;

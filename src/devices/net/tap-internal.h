@@ -41,6 +41,7 @@ struct _VmmNetTap {
     int news_fd; /* of the host's links, while attached and the kernel may serve the queues, or -1 */
     VmmLoopWatch *news;
     bool has_header; /* the kernel's frames have a VmmNetHeader */
+    bool busy;       /* nobody waits for frames: the device looks for them */
     bool gone;       /* the interface was removed */
     bool down;       /* and the user was told */
 };
@@ -51,6 +52,8 @@ bool vmm_net_tap_open_queues (VmmNetTap *tap, const VmmNetTapConfig *config, GEr
 /* tap-ring.c; the loop's thread */
 unsigned vmm_net_tap_ring_write (VmmNetTap *tap, int fd, const VmmNetFrame *frames, unsigned n,
                                  int *ret_results);
+unsigned vmm_net_tap_ring_read (VmmNetTap *tap, int fd, const VmmNetFrame *rooms, unsigned n,
+                                int *ret_results);
 void vmm_net_tap_ring_close (VmmNetTap *tap);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Several frames for a tap in one system call, by io_uring. Each is written on the spot or not at all, as by
- * a descriptor that does not block: when the call returns nothing is in flight, and no memory is the
- * kernel's.
+ * Several frames for a tap, or from one, in one system call, by io_uring. Each is written or read on the spot
+ * or not at all, as by a descriptor that does not block: when the call returns nothing is in flight, and no
+ * memory is the kernel's.
  *
  * The ring is made with the first batch. The tap is not registered with it: the kernel lets go of a ring some
  * time after its process has ended, and an interface that the ring holds would stay in use for as long.
@@ -71,6 +71,33 @@ submit (VmmNetTap *tap, unsigned n, int *ret_results)
     return n;
 }
 
+typedef void (*Prepare) (struct io_uring_sqe *sqe, int fd, const struct iovec *iov, unsigned n_iov,
+                         __u64 offset);
+
+static unsigned
+run (VmmNetTap *tap, int fd, Prepare prepare, const VmmNetFrame *frames, unsigned n, int *ret_results)
+{
+    unsigned done;
+
+    if (!open_ring (tap))
+        return 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct io_uring_sqe *sqe = io_uring_get_sqe (&tap->ring);
+
+        prepare (sqe, fd, frames[i].iov, frames[i].n_iov, 0);
+        sqe->rw_flags = RWF_NOWAIT;
+        io_uring_sqe_set_data64 (sqe, i);
+    }
+    done = submit (tap, n, ret_results);
+    /* Before Linux 5.18 a tap cannot be used in this way. */
+    if (done > 0 && ret_results[0] == -EOPNOTSUPP)
+        done = 0;
+    /* What is left in the ring must not be done later. */
+    if (done < n)
+        give_up (tap);
+    return done;
+}
+
 /**
  * vmm_net_tap_ring_write:
  * @fd: of a queue of @tap
@@ -84,25 +111,23 @@ submit (VmmNetTap *tap, unsigned n, int *ret_results)
 unsigned
 vmm_net_tap_ring_write (VmmNetTap *tap, int fd, const VmmNetFrame *frames, unsigned n, int *ret_results)
 {
-    unsigned done;
+    return run (tap, fd, io_uring_prep_writev, frames, n, ret_results);
+}
 
-    if (!open_ring (tap))
-        return 0;
-    for (unsigned i = 0; i < n; i++) {
-        struct io_uring_sqe *sqe = io_uring_get_sqe (&tap->ring);
-
-        io_uring_prep_writev (sqe, fd, frames[i].iov, frames[i].n_iov, 0);
-        sqe->rw_flags = RWF_NOWAIT;
-        io_uring_sqe_set_data64 (sqe, i);
-    }
-    done = submit (tap, n, ret_results);
-    /* Before Linux 5.18 a tap cannot be written in this way. */
-    if (done > 0 && ret_results[0] == -EOPNOTSUPP)
-        done = 0;
-    /* What is left in the ring must not be written later. */
-    if (done < n)
-        give_up (tap);
-    return done;
+/**
+ * vmm_net_tap_ring_read:
+ * @fd: of a queue of @tap
+ * @rooms: at most %VMM_NET_BATCH_MAX, one for each frame
+ * @ret_results: (out) (array length=n): of each, bytes or a negative errno
+ *
+ * Reads frames in their order.
+ *
+ * Returns: how many have a result, from the first on: nothing was read into the others
+ */
+unsigned
+vmm_net_tap_ring_read (VmmNetTap *tap, int fd, const VmmNetFrame *rooms, unsigned n, int *ret_results)
+{
+    return run (tap, fd, io_uring_prep_readv, rooms, n, ret_results);
 }
 
 /**

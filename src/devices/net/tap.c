@@ -7,7 +7,7 @@
  * virtio has, so that the guest's frames go to the kernel and the kernel's to the guest as they are, without
  * a copy of ours, and a large TCP segment is one frame all the way.
  *
- * Several frames that are sent at a time are one system call (tap-ring.c).
+ * Several frames that are sent or received at a time are one system call (tap-ring.c).
  *
  * TUNSETOFFLOAD tells the kernel what the guest can take; what it cannot, the kernel does itself. With
  * several queues the kernel spreads connections over those that are attached (TUNSETQUEUE).
@@ -60,11 +60,23 @@ events_of (const VmmNetTapQueue *queue)
     return (queue->rx_wanted ? (uint32_t)EPOLLIN : 0) | (queue->tx_full ? (uint32_t)EPOLLOUT : 0);
 }
 
+static void on_ready (void *user, uint32_t events);
+
+/* Without a watch the kernel does not look for somebody to wake for each frame. */
 static void
 update_watch (VmmNetTapQueue *queue)
 {
-    if (queue->watch != NULL)
+    VmmNetTap *tap = queue->tap;
+    bool needed = queue->in_use && tap->loop != NULL && !tap->gone && (!tap->busy || queue->tx_full);
+
+    if (needed && queue->watch != NULL) {
         vmm_loop_watch_set (queue->watch, events_of (queue));
+    } else if (needed) {
+        queue->watch = vmm_loop_watch (tap->loop, queue->fd, events_of (queue), on_ready, queue);
+    } else {
+        vmm_loop_unwatch (queue->watch);
+        queue->watch = NULL;
+    }
 }
 
 static bool
@@ -192,14 +204,10 @@ use_queue (VmmNetTapQueue *queue, bool use)
     if (queue->in_use != use && tap->net.n_pairs > 1)
         ioctl (queue->fd, TUNSETQUEUE, &request);
     queue->in_use = use;
-    if (use && queue->watch == NULL && !tap->gone && tap->loop != NULL)
-        queue->watch = vmm_loop_watch (tap->loop, queue->fd, events_of (queue), on_ready, queue);
-    if (!use || tap->loop == NULL) {
-        /* A detached queue would be told to be faulty again and again. */
-        vmm_loop_unwatch (queue->watch);
-        queue->watch = NULL;
+    if (!use || tap->loop == NULL)
         queue->tx_full = false;
-    }
+    /* A detached queue would be told to be faulty again and again. */
+    update_watch (queue);
 }
 
 static void
@@ -229,6 +237,7 @@ tap_attach (VmmNet *net, VmmLoop *loop, GError **error)
 
     tap->loop = loop;
     tap->down = false;
+    tap->busy = false;
     for (unsigned i = 0; i < net->n_pairs; i++)
         tap->queues[i].rx_wanted = false;
     tap_set_offloads (net, 0);
@@ -260,6 +269,16 @@ tap_want_receive (VmmNet *net, unsigned pair, bool wanted)
         return;
     queue->rx_wanted = wanted;
     update_watch (queue);
+}
+
+static void
+tap_set_busy (VmmNet *net, bool busy)
+{
+    VmmNetTap *tap = (VmmNetTap *)net;
+
+    tap->busy = busy;
+    for (unsigned i = 0; i < net->n_pairs; i++)
+        update_watch (&tap->queues[i]);
 }
 
 /* An interface that is down takes no frames; it may come up again. */
@@ -315,19 +334,21 @@ tap_send (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov)
     return note_sent (queue, writev (queue->fd, iov + skip, (int)(n_iov - skip)) >= 0 ? 0 : errno);
 }
 
+typedef unsigned (*OnRing) (VmmNetTap *tap, int fd, const VmmNetFrame *frames, unsigned n, int *ret_results);
+
 /* By the ring; returns how many were tried, from the first on. */
 static unsigned
-write_batch (VmmNetTapQueue *queue, const VmmNetFrame *frames, unsigned n, int *ret_results)
+try_batch (VmmNetTapQueue *queue, OnRing on_ring, const VmmNetFrame *frames, unsigned n, int *ret_results)
 {
     unsigned skip = iov_to_skip (queue->tap);
-    VmmNetFrame as_written[VMM_NET_BATCH_MAX];
+    VmmNetFrame as_kernel_has[VMM_NET_BATCH_MAX];
 
     /* For a single one it is not worth it. */
     if (n < 2 || queue->tap->gone)
         return 0;
     for (unsigned i = 0; i < n; i++)
-        as_written[i] = (VmmNetFrame){frames[i].iov + skip, frames[i].n_iov - skip};
-    return vmm_net_tap_ring_write (queue->tap, queue->fd, as_written, n, ret_results);
+        as_kernel_has[i] = (VmmNetFrame){frames[i].iov + skip, frames[i].n_iov - skip};
+    return on_ring (queue->tap, queue->fd, as_kernel_has, n, ret_results);
 }
 
 static unsigned
@@ -335,7 +356,7 @@ tap_send_batch (VmmNet *net, unsigned pair, const VmmNetFrame *frames, unsigned 
 {
     VmmNetTapQueue *queue = &((VmmNetTap *)net)->queues[pair];
     int results[VMM_NET_BATCH_MAX];
-    unsigned tried = write_batch (queue, frames, n, results), done = tried;
+    unsigned tried = try_batch (queue, vmm_net_tap_ring_write, frames, n, results), done = tried;
 
     /* Those at the end that found it full can be kept. One before others that did not is lost: it would come
      * after them. */
@@ -353,24 +374,49 @@ tap_send_batch (VmmNet *net, unsigned pair, const VmmNetFrame *frames, unsigned 
     return done;
 }
 
+/* What came of a read into @iov: bytes or a negative errno. */
+static size_t
+note_received (VmmNetTap *tap, const struct iovec *iov, ssize_t result)
+{
+    ssize_t header = tap->has_header ? (ssize_t)sizeof (VmmNetHeader) : 0;
+
+    if (result == -EBADFD)
+        lose (tap);
+    if (result <= header)
+        return 0;
+    if (!tap->has_header)
+        *(VmmNetHeader *)iov[0].iov_base = (VmmNetHeader){0};
+    return (size_t)(result - header);
+}
+
 static size_t
 tap_receive (VmmNet *net, unsigned pair, const struct iovec *iov, unsigned n_iov)
 {
     VmmNetTap *tap = (VmmNetTap *)net;
-    size_t header = tap->has_header ? sizeof (VmmNetHeader) : 0;
     unsigned skip = iov_to_skip (tap);
     ssize_t len;
 
     if (tap->gone)
         return 0;
     len = readv (tap->queues[pair].fd, iov + skip, (int)(n_iov - skip));
-    if (len < 0 && errno == EBADFD)
-        lose (tap);
-    if (len <= (ssize_t)header)
-        return 0;
-    if (!tap->has_header)
-        *(VmmNetHeader *)iov[0].iov_base = (VmmNetHeader){0};
-    return (size_t)len - header;
+    return note_received (tap, iov, len >= 0 ? len : -errno);
+}
+
+static void
+tap_receive_batch (VmmNet *net, unsigned pair, const VmmNetFrame *rooms, unsigned n, size_t *ret_lens)
+{
+    VmmNetTap *tap = (VmmNetTap *)net;
+    int results[VMM_NET_BATCH_MAX];
+    unsigned tried = try_batch (&tap->queues[pair], vmm_net_tap_ring_read, rooms, n, results);
+    bool more = tried == 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (i < tried)
+            ret_lens[i] = note_received (tap, rooms[i].iov, results[i]);
+        else
+            ret_lens[i] = more ? tap_receive (net, pair, rooms[i].iov, rooms[i].n_iov) : 0;
+        more = more && ret_lens[i] > 0;
+    }
 }
 
 static int
@@ -403,7 +449,9 @@ static const VmmNetOps tap_ops = {
     .send = tap_send,
     .send_batch = tap_send_batch,
     .receive = tap_receive,
+    .receive_batch = tap_receive_batch,
     .want_receive = tap_want_receive,
+    .set_busy = tap_set_busy,
     .fd = tap_fd,
     .free = tap_free,
 };

@@ -39,6 +39,8 @@
 #define VMM_VIRTIO_NET_HELD_MAX 96u
 /* Buffers in one of them: 64 KiB in pages, and some. */
 #define VMM_VIRTIO_NET_RX_IOV_MAX 80u
+/* Frames that are received at a time. */
+#define VMM_VIRTIO_NET_RX_BATCH 16u
 /* What one system call takes: IOV_MAX. */
 #define VMM_VIRTIO_NET_IOV_MAX 1024u
 
@@ -52,8 +54,10 @@ typedef struct _VmmVirtioNet VmmVirtioNet;
  * @held: a ring of chains that were popped and wait for a frame, @n of them from @first on
  * @room: bytes in them
  * @n_iov: buffers in them
- * @n_direct: chains that the next frame is read into; what does not fit comes after them
  * @small: frames in a row, at most 255, that are small
+ * @n_taken: chains that the last frame took
+ * @alike: frames in a row before it, at most 255, that took as many
+ * @expected: frames that there were the last time: a guess at how many there will be
  * @unshown: bytes of frames since the guest was shown some
  * @starved: the guest has to give buffers, and will tell
  * @tight: it gives no more; so frames are taken that may turn out to be too large
@@ -67,8 +71,10 @@ typedef struct {
     unsigned n;
     size_t room;
     unsigned n_iov;
-    unsigned n_direct;
     uint8_t small;
+    unsigned n_taken;
+    uint8_t alike;
+    unsigned expected;
     size_t unshown;
     bool starved;
     bool tight;
@@ -114,6 +120,7 @@ struct _VmmVirtioNet {
     uint32_t vhost_started;  /* bits by queue: those that it has */
     bool link_was_up;        /* as the guest has seen it, with @loaded */
     VmmLoopTimer *stall_timer;
+    unsigned busy; /* how often in a row there was work, at most BUSY_POLLS */
     bool tx_full[VMM_NET_PAIRS_MAX];
     bool control_more; /* there may be commands that were not done, as others are to have their turn */
     VmmVirtioNetRx rx[VMM_NET_PAIRS_MAX];
@@ -121,7 +128,7 @@ struct _VmmVirtioNet {
     VmmVirtioNetTx tx;
     VmmChain ctrl_chain;
     struct iovec rx_iov[VMM_VIRTIO_NET_IOV_MAX];
-    uint8_t overflow[VMM_NET_FRAME_MAX];
+    uint8_t rx_own[VMM_VIRTIO_NET_RX_BATCH][sizeof (VmmNetHeader) + VMM_NET_FRAME_MAX];
 };
 
 static inline bool

@@ -20,7 +20,22 @@
 /* Frames are small up to here, and a large one is not expected after so many of them. */
 #define SMALL_BYTES 8192u
 #define SMALL_FRAMES 64u
+/* After so many frames that took as many chains each, and no more than these, several are read at a time. */
+#define ALIKE_FRAMES 32u
+#define ALIKE_CHAINS 4u
 #define HEADER sizeof (VmmNetHeader)
+
+/* Where a frame is read to: @n_chains of what is held, with room for @direct bytes with the header and for
+ * @least without the last of them, and for the rest a buffer of our own that has its beginning at @own. */
+typedef struct {
+    VmmNetHeader header;
+    const struct iovec *iov;
+    unsigned n_iov;
+    unsigned n_chains;
+    size_t direct;
+    size_t least;
+    uint8_t *own;
+} Slot;
 
 static VmmChain *
 held (VmmVirtioNetRx *rx, unsigned i)
@@ -65,7 +80,7 @@ static bool
 can_hold_more (const VmmVirtioNetRx *rx)
 {
     return rx->n < VMM_VIRTIO_NET_HELD_MAX &&
-           rx->n_iov + VMM_VIRTIO_NET_RX_IOV_MAX + 2 <= VMM_VIRTIO_NET_IOV_MAX;
+           rx->n_iov + VMM_VIRTIO_NET_RX_IOV_MAX + 2 * VMM_VIRTIO_NET_RX_BATCH <= VMM_VIRTIO_NET_IOV_MAX;
 }
 
 /* Whether there is room enough for the next frame; otherwise the guest tells when it gives more. */
@@ -98,56 +113,54 @@ let_go (VmmVirtioNetRx *rx, unsigned n)
     }
 }
 
-/* As much of what is held as the next frame is likely to need, without the place of the header, and the
- * buffer of our own; how many elements. */
-static unsigned
-make_iov (VmmVirtioNetRx *rx, VmmNetHeader *header, size_t *ret_room)
+/* Makes a slot for a frame out of what is held from @first on: at most @max chains, and no more than it takes
+ * for
+ * @likely bytes with the header. Its iov goes to @iov. */
+static void
+make_slot (VmmVirtioNetRx *rx, Slot *slot, unsigned first, unsigned max, size_t likely, struct iovec *iov)
 {
-    struct iovec *iov = rx->nic->rx_iov;
-    size_t likely = HEADER + (rx->small >= SMALL_FRAMES ? SMALL_BYTES : VMM_NET_FRAME_MAX);
-    size_t skip = HEADER, room = 0;
-    unsigned n = 0;
+    unsigned n = first;
+    size_t skip = HEADER;
 
-    iov[n++] = (struct iovec){header, HEADER};
-    for (rx->n_direct = 0; rx->n_direct < rx->n && room < likely; rx->n_direct++) {
-        const VmmChain *chain = held (rx, rx->n_direct);
+    slot->direct = slot->least = 0;
+    slot->iov = iov;
+    *iov++ = (struct iovec){&slot->header, HEADER};
+    for (; n < first + max && slot->direct < likely; n++) {
+        const VmmChain *chain = held (rx, n);
 
-        room += chain->writable_left;
+        slot->least = slot->direct;
+        slot->direct += chain->writable_left;
         for (unsigned j = 0; j < chain->n_writable; j++) {
             struct iovec part = chain->iov[chain->n_readable + j];
             size_t cut = MIN (skip, part.iov_len);
 
             skip -= cut;
             if (part.iov_len > cut)
-                iov[n++] = (struct iovec){(uint8_t *)part.iov_base + cut, part.iov_len - cut};
+                *iov++ = (struct iovec){(uint8_t *)part.iov_base + cut, part.iov_len - cut};
         }
     }
-    room -= HEADER;
-    if (room < VMM_NET_FRAME_MAX)
-        iov[n++] = (struct iovec){rx->nic->overflow, VMM_NET_FRAME_MAX - room};
-    *ret_room = room;
-    return n;
+    if (slot->direct < HEADER + VMM_NET_FRAME_MAX)
+        *iov++ = (struct iovec){slot->own + slot->direct, HEADER + VMM_NET_FRAME_MAX - slot->direct};
+    slot->n_chains = n - first;
+    slot->n_iov = (unsigned)(iov - slot->iov);
 }
 
-/* The end of a frame, which is in the buffer of our own, goes into further chains; false when there are too
- * few. */
+/* The @len bytes at @from, of a frame whose beginning is in the first @first chains, go into further ones;
+ * false when there are too few. */
 static bool
-spread_overflow (VmmVirtioNetRx *rx, size_t len)
+spread (VmmVirtioNetRx *rx, unsigned first, const uint8_t *from, size_t len)
 {
-    const uint8_t *from = rx->nic->overflow;
     unsigned before = rx->n;
+    unsigned max = vmm_virtio_net_has (rx->nic, VMM_NET_F_MRG_RXBUF) ? VMM_VIRTIO_NET_HELD_MAX : 1;
     size_t left = len;
 
-    if (!vmm_virtio_net_has (rx->nic, VMM_NET_F_MRG_RXBUF))
-        return false;
-    for (unsigned i = rx->n_direct; left > 0 && (i < rx->n || (i < VMM_VIRTIO_NET_HELD_MAX && hold_one (rx)));
-         i++)
+    for (unsigned i = first; left > 0 && i < max && (i < rx->n || hold_one (rx)); i++)
         left -= MIN (left, held (rx, i)->writable_left);
     if (left > 0) {
         let_go (rx, rx->n - before);
         return false;
     }
-    for (unsigned i = rx->n_direct; len > 0; i++) {
+    for (unsigned i = first; len > 0; i++) {
         const VmmChain *chain = held (rx, i);
         size_t run = MIN (len, chain->writable_left);
 
@@ -219,6 +232,19 @@ hand_over (VmmVirtioNetRx *rx, VmmNetHeader *header, size_t len)
         show (rx);
     rx->first = (rx->first + n) % VMM_VIRTIO_NET_HELD_MAX;
     rx->n -= n;
+    rx->alike = (uint8_t)(n == rx->n_taken ? MIN (rx->alike + 1u, UINT8_MAX) : 0);
+    rx->n_taken = n;
+}
+
+/* A frame of @len bytes was read into the slot, whose chains are the first that are held. It is dropped where
+ * there are too few of them. */
+static void
+deliver (VmmVirtioNetRx *rx, Slot *slot, size_t len)
+{
+    size_t all = HEADER + len;
+
+    if (all <= slot->direct || spread (rx, slot->n_chains, slot->own + slot->direct, all - slot->direct))
+        hand_over (rx, &slot->header, len);
 }
 
 /* One frame; false when there is none. */
@@ -226,20 +252,111 @@ static bool
 receive_one (VmmVirtioNetRx *rx)
 {
     VmmNet *net = rx->nic->net;
-    VmmNetHeader header = {0};
-    size_t room;
-    unsigned n_iov = make_iov (rx, &header, &room);
-    size_t len = net->ops->receive (net, rx->pair, rx->nic->rx_iov, n_iov);
+    Slot slot = {.own = rx->nic->rx_own[0]};
+    size_t likely = HEADER + (rx->small >= SMALL_FRAMES ? SMALL_BYTES : VMM_NET_FRAME_MAX);
+    unsigned n_chains = vmm_virtio_net_has (rx->nic, VMM_NET_F_MRG_RXBUF) ? rx->n : 1;
+    size_t len;
 
+    make_slot (rx, &slot, 0, n_chains, likely, rx->nic->rx_iov);
+    len = net->ops->receive (net, rx->pair, slot.iov, slot.n_iov);
     if (len == 0)
         return false;
     rx->small = (uint8_t)(len <= SMALL_BYTES ? MIN (rx->small + 1u, UINT8_MAX) : 0);
-    if (!fit_header (rx->nic, &header))
-        return true;
-    if (len > room && !spread_overflow (rx, len - room))
-        return true;
-    hand_over (rx, &header, len);
+    if (fit_header (rx->nic, &slot.header))
+        deliver (rx, &slot, len);
     return true;
+}
+
+/* What was read into the slots goes into buffers of our own as a whole: their chains are needed for what
+ * comes before. */
+static void
+lift (Slot *slots, const size_t *lens, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (lens[i] > 0)
+            vmm_net_gather (slots[i].iov, slots[i].n_iov, slots[i].own,
+                            MIN (HEADER + lens[i], slots[i].direct));
+        slots[i].direct = 0;
+        slots[i].n_chains = 0;
+    }
+}
+
+/* Of slots that follow each other: while each frame takes the chains of its slot, no more and no fewer, all
+ * are where they have to be. After one that does not the others are copied. How many there were. */
+static unsigned
+deliver_all (VmmVirtioNetRx *rx, Slot *slots, const size_t *lens, unsigned n)
+{
+    bool lifted = false;
+    unsigned done = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        size_t all = HEADER + lens[i];
+        bool good = lens[i] > 0 && fit_header (rx->nic, &slots[i].header);
+
+        if (!lifted && !(good && all > slots[i].least && all <= slots[i].direct)) {
+            lift (slots + i + 1, lens + i + 1, n - i - 1);
+            lifted = true;
+        }
+        if (lens[i] > 0) {
+            rx->small = (uint8_t)(lens[i] <= SMALL_BYTES ? MIN (rx->small + 1u, UINT8_MAX) : 0);
+            done++;
+        }
+        if (good)
+            deliver (rx, &slots[i], lens[i]);
+    }
+    return done;
+}
+
+/* How many of up to @max frames can be read at a time, if all are like those before. */
+static unsigned
+batch_size (VmmVirtioNetRx *rx, unsigned max)
+{
+    unsigned n = MIN (max, VMM_VIRTIO_NET_RX_BATCH);
+
+    if (n < 2 || rx->alike < ALIKE_FRAMES || rx->n_taken > ALIKE_CHAINS ||
+        rx->nic->net->ops->receive_batch == NULL)
+        return 1;
+    while (rx->n < n * rx->n_taken && can_hold_more (rx) && hold_one (rx))
+        ;
+    return MIN (n, rx->n / rx->n_taken);
+}
+
+static unsigned
+receive_batch (VmmVirtioNetRx *rx, unsigned n)
+{
+    VmmNet *net = rx->nic->net;
+    Slot slots[VMM_VIRTIO_NET_RX_BATCH];
+    VmmNetFrame rooms[VMM_VIRTIO_NET_RX_BATCH] = {0};
+    size_t lens[VMM_VIRTIO_NET_RX_BATCH];
+    struct iovec *iov = rx->nic->rx_iov;
+
+    for (unsigned i = 0; i < n; i++) {
+        slots[i].own = rx->nic->rx_own[i];
+        make_slot (rx, &slots[i], i * rx->n_taken, rx->n_taken, SIZE_MAX, iov);
+        iov += slots[i].n_iov;
+        rooms[i] = (VmmNetFrame){slots[i].iov, slots[i].n_iov};
+    }
+    net->ops->receive_batch (net, rx->pair, rooms, n, lens);
+    return deliver_all (rx, slots, lens, n);
+}
+
+/* Up to @max frames. Returns whether there may be more. */
+static bool
+receive_some (VmmVirtioNetRx *rx, unsigned max, unsigned *inout_n)
+{
+    unsigned n = batch_size (rx, max), done;
+
+    done = n >= 2 ? receive_batch (rx, n) : receive_one (rx);
+    *inout_n += done;
+    return done == MAX (n, 1);
+}
+
+/* How many frames to ask for when there were @n in this turn: those that are expected. Then there may be
+ * none, and with each that is there all the same it becomes likelier that there are many. */
+static unsigned
+next_ask (const VmmVirtioNetRx *rx, unsigned n)
+{
+    return n < rx->expected ? rx->expected - n : MAX (n - rx->expected, 1);
 }
 
 static void
@@ -266,20 +383,20 @@ vmm_virtio_net_receive (VmmVirtioNetRx *rx)
 {
     VmmVirtqueue *queue = vmm_virtio_net_rx_queue (rx->nic, rx->pair);
     unsigned n = 0;
+    bool more;
 
     rx->more = false;
     if (rx->starved || rx->nic->quiet || rx->pair >= rx->nic->active_pairs)
         return false;
     vmm_virtqueue_set_kicks (queue, false);
-    while (n < FRAMES_PER_TURN) {
+    do {
         if (!hold_enough (rx)) {
             starve (rx);
             break;
         }
-        if (!receive_one (rx))
-            break;
-        n++;
-    }
+        more = receive_some (rx, MIN (next_ask (rx, n), FRAMES_PER_TURN - n), &n);
+    } while (more && n < FRAMES_PER_TURN);
+    rx->expected = MAX (n, rx->expected / 2);
     rx->more = n == FRAMES_PER_TURN;
     show (rx);
     return n > 0;
@@ -352,6 +469,8 @@ vmm_virtio_net_forget_held (VmmVirtioNetRx *rx)
 {
     rx->first = 0;
     rx->n = 0;
+    rx->n_taken = 0;
+    rx->alike = 0;
     rx->room = 0;
     rx->n_iov = 0;
     rx->starved = true;

@@ -24,6 +24,8 @@
 #include "vmm/core/bytes.h"
 
 #define STATUS_LINK_UP 1u
+/* After so many times in a row that there was work the backend need not say that there is more. */
+#define BUSY_POLLS 64u
 
 /* Where the fields of the configuration space are (section 5.1.4). */
 enum {
@@ -179,6 +181,17 @@ vmm_virtio_net_set_pairs (VmmVirtioNet *nic, unsigned n)
     }
 }
 
+/* Whether there was work once more; it is not asked while there is none, but before the loop sleeps. */
+static void
+note_busy (VmmVirtioNet *nic, bool busy)
+{
+    bool before = nic->busy == BUSY_POLLS;
+
+    nic->busy = busy ? MIN (nic->busy + 1, BUSY_POLLS) : 0;
+    if ((nic->busy == BUSY_POLLS) != before && nic->net->ops->set_busy != NULL)
+        nic->net->ops->set_busy (nic->net, !before);
+}
+
 static bool
 poll (void *user)
 {
@@ -191,6 +204,8 @@ poll (void *user)
         if ((nic->rx[i].more || nic->net->ops->polled) && vmm_virtio_net_receive (&nic->rx[i]))
             any = true;
     }
+    if (any)
+        note_busy (nic, true);
     return any;
 }
 
@@ -200,6 +215,7 @@ may_sleep (void *user)
     VmmVirtioNet *nic = user;
     bool ok = true;
 
+    note_busy (nic, false);
     for (unsigned i = 0; i < nic->usable_pairs && !nic->quiet && !nic->vhost; i++) {
         if (!nic->tx_full[i] && !vmm_virtqueue_arm (vmm_virtio_net_tx_queue (nic, i))) {
             vmm_virtio_net_transmit (nic, i);
@@ -278,6 +294,7 @@ net_activate (void *model)
     vmm_virtio_net_set_guest_offloads (nic, nic->guest_offloads);
     vmm_virtio_net_set_pairs (nic, MIN (pairs, nic->usable_pairs));
     nic->quiet = false;
+    nic->busy = 0;
     vmm_loop_set_poller (loop, &poller, nic);
     if (nic->loaded && nic->link_was_up != vmm_net_link_is_up (nic->net))
         on_link_changed (nic);
