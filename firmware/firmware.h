@@ -12,4 +12,11 @@
 extern const uint8_t vmm_firmware_hello[];
 extern const size_t vmm_firmware_hello_size;
 
+/*
+ * vmm-init: a static program, the first process of a Linux guest that runs one command for the host. What it
+ * reads is in vmm-init/boot.h, what it speaks in vmm-init/protocol.h.
+ */
+extern const uint8_t vmm_firmware_init[];
+extern const size_t vmm_firmware_init_size;
+
 #endif

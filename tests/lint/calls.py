@@ -30,7 +30,7 @@ def main():
     process_wide, never = pattern(PROCESS_WIDE), pattern(NEVER)
     for path in common.files("*.c", "*.h"):
         in_library = path.as_posix().startswith(LIBRARY)
-        if not path.as_posix().startswith(("src/", "examples/")):
+        if not path.as_posix().startswith(("src/", "examples/", "firmware/")):
             continue
         for number, line in enumerate(common.code_only(common.read(path)).splitlines(), 1):
             found = never.search(line) or (in_library and (process_wide.search(line) or STREAMS.search(line)))

@@ -16,12 +16,16 @@ RULES = {
     "src/devices/net": CORE + ["devices/net/"],
     "src/devices/chardev": CORE + ["devices/chardev/"],
     "src/vmm/arch": CORE + DEVICES + ["loader/", "vmm/arch/"],
-    "src/vmm": CORE + DEVICES + ["loader/", "vmm/"],
+    "src/vmm": CORE + DEVICES + ["loader/", "vmm/", "vmm-init/protocol.h"],
     "src/cli": [],
     "examples": [],
+    "firmware": [],
+    "firmware/vmm-init": [],
 }
 # The public headers are all that a program of ours may use, as any other program would.
 INSTALLED_ONLY = ("src/cli", "examples")
+# Guests know nothing of the host's program: headers of the same folder, or firmware/common, and no more.
+GUESTS = ("firmware", "firmware/vmm-init")
 ARCH_MACRO = re.compile(r"^\s*#\s*(?:if|ifdef|ifndef|elif)\b.*\b(__x86_64__|__i386__|__aarch64__|__amd64__|__riscv)")
 
 
@@ -37,6 +41,12 @@ def public_headers():
 
 
 def check_include(path, prefix, kind, name, public):
+    if prefix in GUESTS:
+        if kind == "<":
+            return "nothing of the host's program" if name.startswith(("vmm/", "loader/", "devices/", "glib")) else None
+        if prefix == "firmware/vmm-init" and not (common.ROOT / prefix / name).is_file():
+            return "only headers of its own folder"
+        return None if "/" not in name else "only headers of its own folder, and of firmware/common"
     if prefix in INSTALLED_ONLY:
         if kind == "<":
             return None if name == "vmm/vmm.h" or not name.startswith(("vmm/", "loader/", "devices/")) else "only <vmm/vmm.h> of libvmm"
