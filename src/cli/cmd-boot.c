@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <vmm/vmm.h>
 
 #include "cmd.h"
+#include "options.h"
 #include "report.h"
 #include "terminal.h"
 
@@ -25,121 +25,35 @@ typedef struct {
     VmmMachine *machine;
 } Boot;
 
-static int64_t
-now_ns (void)
-{
-    struct timespec ts;
-
-    clock_gettime (CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
-/* In a raw terminal a line needs its carriage return. */
 static void
 say (const Boot *boot, const char *text)
 {
-    const char *end = boot->terminal != NULL ? "\r\n" : "\n";
-    g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
-
-    fputs ("vmm: ", stderr);
-    for (char **l = lines; *l != NULL; l++) {
-        if (**l != '\0' || l[1] != NULL)
-            fprintf (stderr, "%s%s", *l, end);
-    }
+    options_say (boot->terminal != NULL, text);
 }
 
-/* What an option without a value means. */
-static const char *
-implied_value (const char *name)
-{
-    size_t n;
-    const VmmConfigKey *keys = vmm_config_keys (&n);
-
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp (keys[i].name, name) == 0 && keys[i].implied != NULL)
-            return keys[i].implied;
-    }
-    return "";
-}
-
-static gboolean
-on_key (const gchar *option, const gchar *value, gpointer data, GError **error)
-{
-    Boot *boot = data;
-    const char *name = option + strlen ("--");
-
-    return vmm_config_set (boot->config, name, value != NULL ? value : implied_value (name), error);
-}
-
-static gboolean
-on_config (const gchar *option, const gchar *value, gpointer data, GError **error)
-{
-    Boot *boot = data;
-    g_autofree char *text = NULL;
-    g_autoptr (GError) wrong = NULL;
-
-    if (g_file_get_contents (value, &text, NULL, &wrong))
-        return vmm_config_parse (boot->config, text, value, error);
-    g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "config \"%s\": %s", value,
-                 g_error_matches (wrong, G_FILE_ERROR, G_FILE_ERROR_ISDIR)
-                     ? "this is a directory: name a file in it"
-                     : g_strerror (errno));
-    return FALSE;
-}
-
-/* The options are the configuration's keys, and a few that are vmm's own. */
-static GOptionGroup *
-make_options (Boot *boot)
+static bool
+parse_arguments (Boot *boot, int argc, char **argv, GError **error)
 {
     const GOptionEntry own[] = {
-        {"config", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, on_config,
-         "read keys from FILE, see vmm-config(5)", "FILE"},
         {"json", 0, 0, G_OPTION_ARG_FILENAME, &boot->json_path, "write a report of the run to FILE", "FILE"},
         {"print-cmdline", 0, 0, G_OPTION_ARG_NONE, &boot->print_cmdline,
          "print the kernel's command line, and do not boot", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &boot->version, "print the version", NULL},
         {NULL},
     };
-    size_t n;
-    const VmmConfigKey *keys = vmm_config_keys (&n);
-    g_autofree GOptionEntry *entries = g_new0 (GOptionEntry, n + 1);
-    GOptionGroup *group = g_option_group_new ("boot", "", "", boot, NULL);
-
-    for (size_t i = 0; i < n; i++) {
-        entries[i] = (GOptionEntry){.long_name = keys[i].name,
-                                    .flags = G_OPTION_FLAG_FILENAME |
-                                             (keys[i].implied != NULL ? G_OPTION_FLAG_OPTIONAL_ARG : 0),
-                                    .arg = G_OPTION_ARG_CALLBACK,
-                                    .arg_data = on_key,
-                                    .description = keys[i].summary,
-                                    .arg_description = keys[i].value};
-    }
-    g_option_group_add_entries (group, entries);
-    g_option_group_add_entries (group, own);
-    return group;
-}
-
-static bool
-parse_arguments (Boot *boot, int argc, char **argv, GError **error)
-{
     g_autoptr (GOptionContext) context = g_option_context_new (NULL);
-    g_autoptr (GError) wrong = NULL;
 
     g_option_context_set_summary (
-        context, "Boots a virtual machine; its serial console is this terminal. Ctrl-A x leaves, "
-                 "Ctrl-A h tells more.\nOther commands: vmm ctl, vmm doctor, vmm inspect KERNEL.");
+        context,
+        "Boots a virtual machine; its serial console is this terminal. Ctrl-A x leaves, "
+        "Ctrl-A h tells more.\nOther commands: vmm run, vmm ctl, vmm disk, vmm doctor, vmm inspect.");
     g_option_context_set_description (
         context, "Exit codes: 0 power-off, 2 bad usage, 4 host error, 6 not bootable, 8 reboot, "
                  "10 halt, 12 panic,\n14 triple fault, 16 hang, 18 timeout, 20 CPU error, "
                  "22 stopped; odd: chosen by the guest.\n");
-    g_option_context_set_main_group (context, make_options (boot));
-    if (!g_option_context_parse (context, &argc, &argv, &wrong)) {
-        if (wrong->domain == G_OPTION_ERROR)
-            g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s; see vmm --help", wrong->message);
-        else
-            g_propagate_error (error, g_steal_pointer (&wrong));
+    g_option_context_set_main_group (context, options_new_group (boot->config, own));
+    if (!options_parse (context, &argc, &argv, "vmm", error))
         return false;
-    }
     if (argc > 1) {
         g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
                      "\"%s\" is no option: a kernel is named with --kernel; see vmm --help", argv[1]);
@@ -202,31 +116,10 @@ on_signal (gint fd, GIOCondition condition, gpointer user)
     return G_SOURCE_CONTINUE;
 }
 
-/*
- * Taken by a descriptor: before the first thread, so that all have them blocked, and after the machine is
- * made, which may take long (a pipe that nobody writes to, a file on a network): until then they end vmm as
- * they end any program. One that was ignored from the start stays so: that is what nohup(1) is for.
- */
-static int
-take_signals (void)
-{
-    const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
-    struct sigaction action;
-    sigset_t set;
-
-    sigemptyset (&set);
-    for (size_t i = 0; i < G_N_ELEMENTS (signals); i++) {
-        if (sigaction (signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-            sigaddset (&set, signals[i]);
-    }
-    sigprocmask (SIG_BLOCK, &set, NULL);
-    return signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 static const VmmVerdict *
 run_machine (Boot *boot, GError **error)
 {
-    int signal_fd = take_signals ();
+    int signal_fd = options_take_signals ();
     g_autoptr (GSource) signals = signal_fd >= 0 ? g_unix_fd_source_new (signal_fd, G_IO_IN) : NULL;
     const VmmVerdict *verdict;
 
@@ -326,7 +219,7 @@ print_line (const Boot *boot)
 int
 cmd_boot (int argc, char **argv)
 {
-    Boot boot = {.start_ns = now_ns (), .config = vmm_config_new ()};
+    Boot boot = {.start_ns = options_now_ns (), .config = vmm_config_new ()};
     g_autoptr (GError) error = NULL;
     int code;
 

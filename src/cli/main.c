@@ -15,7 +15,7 @@ static const struct {
     int (*run) (int argc, char **argv);
 } commands[] = {
     {"boot", cmd_boot},     {"ctl", cmd_ctl},         {"disk", cmd_disk},
-    {"doctor", cmd_doctor}, {"inspect", cmd_inspect},
+    {"doctor", cmd_doctor}, {"inspect", cmd_inspect}, {"run", cmd_run},
 };
 
 /* Where one is closed, the next file to be opened would take its number, and the guest's output or input. */
@@ -28,7 +28,6 @@ fill_standard_fds (void)
     }
 }
 
-/* "vmm --kernel …" is "vmm boot --kernel …": what most people want needs no word for it. */
 /* Each device has some descriptors, and the usual limit is there for programs that use select(). */
 static void
 raise_descriptor_limit (void)
@@ -48,15 +47,17 @@ main (int argc, char **argv)
     raise_descriptor_limit ();
     /* Threads of vCPUs allocate next to nothing: an arena for each would only cost memory. */
     mallopt (M_ARENA_MAX, 1);
+    /* "vmm --kernel …" is "vmm boot --kernel …": what most people want needs no word for it. */
     if (argc < 2 || argv[1][0] == '-')
         return cmd_boot (argc, argv);
     for (size_t i = 0; i < G_N_ELEMENTS (commands); i++) {
         if (strcmp (argv[1], commands[i].name) == 0)
             return commands[i].run (argc - 1, argv + 1);
     }
-    fprintf (stderr,
-             "vmm: \"%s\" is no command: say boot, ctl, disk, doctor or inspect, or options only; see vmm "
-             "--help\n",
-             argv[1]);
+    fprintf (
+        stderr,
+        "vmm: \"%s\" is no command: say boot, run, ctl, disk, doctor or inspect, or options only; see vmm "
+        "--help\n",
+        argv[1]);
     return 2;
 }

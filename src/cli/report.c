@@ -75,6 +75,16 @@ verdict_to_json (const VmmVerdict *v, int64_t start_ns)
         (json_int_t)v->guest_memory_used_bytes, "max_rss_bytes", (json_int_t)usage.ru_maxrss * 1024);
 }
 
+static json_t *
+command_to_json (const VmmRunResult *result)
+{
+    json_t *status = result->end != VMM_COMMAND_UNKNOWN ? json_integer (result->status) : json_null ();
+
+    return json_pack ("{s:s, s:o, s:i, s:o, s:b}", "end", vmm_command_end_to_string (result->end), "status",
+                      status, "exit_code", result->exit_code, "message", string_or_null (result->message),
+                      "files_failed", result->files_failed);
+}
+
 /* Whether @path names something to write to, which must not be replaced by a file. */
 static bool
 is_sink (const char *path)
@@ -166,6 +176,24 @@ bool
 report_write_verdict (const char *path, const VmmVerdict *verdict, int64_t process_start_ns, GError **error)
 {
     return write_json (path, verdict_to_json (verdict, process_start_ns), error);
+}
+
+/**
+ * report_write_run:
+ * @path: a file, which is replaced
+ * @process_start_ns: as report_write_verdict() takes it
+ *
+ * The machine's report, and in it the command's.
+ *
+ * Returns: false with an error when it could not be written; @path is then as it was
+ */
+bool
+report_write_run (const char *path, const VmmRunResult *result, int64_t process_start_ns, GError **error)
+{
+    json_t *json = verdict_to_json (result->verdict, process_start_ns);
+
+    json_object_set_new (json, "command", command_to_json (result));
+    return write_json (path, json, error);
 }
 
 /**

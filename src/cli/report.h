@@ -10,6 +10,8 @@
 bool report_check_path (const char *path, GError **error);
 bool report_write_verdict (const char *path, const VmmVerdict *verdict, int64_t process_start_ns,
                            GError **error);
+bool report_write_run (const char *path, const VmmRunResult *result, int64_t process_start_ns,
+                       GError **error);
 bool report_write_error (const char *path, const GError *failure, GError **error);
 
 #endif

@@ -135,8 +135,14 @@ open_initrds (VmmBoard *board, VmmInitrd **ret_initrd, GError **error)
     g_autoptr (VmmInitrd) initrd = vmm_initrd_new ();
 
     *ret_initrd = NULL;
-    if (paths->len == 0)
+    if (paths->len + board->config->n_first_initrds == 0)
         return true;
+    for (unsigned i = 0; i < board->config->n_first_initrds; i++) {
+        const VmmConfigInitrd *first = &board->config->first_initrds[i];
+
+        if (!vmm_initrd_add (initrd, first->fd, first->name, error))
+            return false;
+    }
     for (guint i = 0; i < paths->len; i++) {
         const char *path = paths->pdata[i];
         int fd = open (path, O_RDONLY | O_CLOEXEC);

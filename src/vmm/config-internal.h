@@ -11,9 +11,17 @@
 #include "vmm/device-kind.h"
 #include "vmm/endpoint-options.h"
 
+/* An initrd that is open: borrowed, with its name for messages. */
+typedef struct {
+    int fd;
+    const char *name;
+} VmmConfigInitrd;
+
 struct _VmmConfig {
-    char *kernel;       /* NULL: the built-in guest */
-    GPtrArray *initrds; /* of char * */
+    char *kernel;                     /* NULL: the built-in guest */
+    GPtrArray *initrds;               /* of char * */
+    VmmConfigInitrd first_initrds[2]; /* before those */
+    unsigned n_first_initrds;
     char *cmdline;      /* NULL: the default line */
     GPtrArray *appends; /* of char * */
     GPtrArray *devices; /* of VmmDeviceSpec, in the order in which the user named them */

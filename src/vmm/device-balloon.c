@@ -47,6 +47,7 @@ make (const void *description, void *backend, const VmmVirtioEnv *env, GError **
  */
 const VmmDeviceKind vmm_device_kind_balloon = {
     .key = "balloon",
+    .driver = "virtio_balloon",
     .parse = parse,
     .free_description = g_free,
     .make = make,

@@ -245,6 +245,7 @@ make_shared (const VmmDevicePart *parts, unsigned n_parts, const VmmVirtioEnv *e
  */
 const VmmDeviceKind vmm_device_kind_console = {
     .key = "console",
+    .driver = "virtio_console",
     .repeats = true,
     .parse = parse,
     .free_description = free_description,

@@ -171,6 +171,7 @@ make (const void *data, void *backend, const VmmVirtioEnv *env, GError **error)
  */
 const VmmDeviceKind vmm_device_kind_disk = {
     .key = "disk",
+    .driver = "virtio_blk",
     .repeats = true,
     .own_loop = true,
     .parse = parse,

@@ -60,6 +60,9 @@ typedef struct {
 /**
  * VmmDeviceKind:
  * @key: its key, and the stem of its name: "disk" gives disk0, disk1
+ * @driver: the module that a Linux guest has for it
+ * @network: (nullable): of a network whose addresses are known, "ADDRESS/PREFIX GATEWAY DNS" for its guest;
+ * NULL where they are not
  * @repeats: there may be several; otherwise the last one counts
  * @own_loop: each has a thread of its own; others share one
  * @parse: the description of @value, to be freed by @free_description; NULL with %VMM_ERROR_USAGE. Looks at
@@ -79,8 +82,10 @@ typedef struct {
  */
 typedef struct {
     const char *key;
+    const char *driver;
     bool repeats;
     bool own_loop;
+    const char *(*network) (const void *description);
     void *(*parse) (const char *value, GError **error);
     void (*free_description) (void *description);
     bool (*takes_stdio) (const void *description);

@@ -6,6 +6,7 @@
 
 #include "devices/net/socket.h"
 #include "devices/net/tap.h"
+#include "devices/net/user.h"
 #include "devices/virtio/net.h"
 #include "vmm/device-kind.h"
 #include "vmm/device-net-forward.h"
@@ -301,6 +302,14 @@ make (const void *data, void *backend, const VmmVirtioEnv *env, GError **error)
     return device;
 }
 
+static const char *
+network (const void *data)
+{
+    const Description *description = data;
+
+    return description->backend == BACKEND_USER ? VMM_NET_USER_GUEST : NULL;
+}
+
 /**
  * vmm_device_kind_net:
  *
@@ -308,6 +317,8 @@ make (const void *data, void *backend, const VmmVirtioEnv *env, GError **error)
  */
 const VmmDeviceKind vmm_device_kind_net = {
     .key = "net",
+    .driver = "virtio_net",
+    .network = network,
     .repeats = true,
     .own_loop = true,
     .parse = parse,

@@ -34,6 +34,7 @@ make (const void *description, void *backend, const VmmVirtioEnv *env, GError **
  */
 const VmmDeviceKind vmm_device_kind_rng = {
     .key = "rng",
+    .driver = "virtio_rng",
     .parse = parse,
     .free_description = g_free,
     .make = make,

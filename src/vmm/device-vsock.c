@@ -93,6 +93,7 @@ make (const void *data, void *backend, const VmmVirtioEnv *env, GError **error)
 
 const VmmDeviceKind vmm_device_kind_vsock = {
     .key = "vsock",
+    .driver = "vmw_vsock_virtio_transport",
     .repeats = false,
     .own_loop = true,
     .parse = parse,

@@ -134,6 +134,7 @@ typedef struct {
 #define VMM_EXIT_TIMEOUT 18
 #define VMM_EXIT_CPU_ERROR 20
 #define VMM_EXIT_STOPPED 22
+#define VMM_EXIT_NO_END 24
 
 VMM_EXPORT const char *vmm_verdict_kind_to_string (VmmVerdictKind kind);
 VMM_EXPORT int vmm_exit_code_for_error (const GError *error);

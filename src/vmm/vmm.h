@@ -20,6 +20,7 @@
 #include "vmm/host.h"
 #include "vmm/image.h"
 #include "vmm/machine.h"
+#include "vmm/run.h"
 #include "vmm/verdict.h"
 
 #endif

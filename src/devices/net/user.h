@@ -6,6 +6,9 @@
 
 #include "devices/net/net.h"
 
+/* Its guest's address, the host's, and the name server's. */
+#define VMM_NET_USER_GUEST "10.0.2.15/24 10.0.2.2 10.0.2.3"
+
 /**
  * VmmNetForward:
  * @udp: otherwise TCP

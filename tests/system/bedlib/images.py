@@ -112,6 +112,14 @@ def device_modules(kernel):
     return archive.close()
 
 
+def add_modules_folder(folder, kernel):
+    """The same drivers as files, as `vmm run --modules` takes them."""
+    for name, data in kernel.with_dependencies(DEVICE_MODULES):
+        path = folder / "kernel" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
 def guest_tools(folder, probe):
     """A third initrd, with the scenarios' programs. What this host has not is left out: the guest says so."""
     archive = Cpio()

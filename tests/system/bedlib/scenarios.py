@@ -42,14 +42,18 @@ class Scenario:
     termios: str = ""
     max_seconds: float = 0
     program: str = "vmm"
+    command: list = field(default_factory=list)
     wrap: list = field(default_factory=list)
 
     def arguments(self, inputs, outputs):
         """Return vmm's arguments, with the paths that hold on the machine which runs it."""
-        found = ["--transport", self.transport] if self.transport else []
+        found = ["run"] if self.command else []
+        found += ["--transport", self.transport] if self.transport else []
         if self.kernel:
             found += ["--kernel", f"{inputs}/kernels/{self.kernel}", "--mem", self.mem]
-            for name in self.initrd:
+            if self.command:
+                found += ["--modules", f"{inputs}/modules/{self.kernel}"]
+            for name in self.initrd if not self.command else []:
                 image = f"{name}-{self.kernel}" if name in ("modules", "devices") else name
                 found += ["--initrd", f"{inputs}/initrd/{image}.img"]
             words = ([f"vmmtest={self.action}"] if self.action else []) + ([self.append] if self.append else [])
@@ -60,7 +64,8 @@ class Scenario:
             if self.write_json:
                 found += ["--json", f"{outputs}/vmm.json"]
         several = [word.replace("{n}", str(number)) for entry in self.many for number in range(entry["count"]) for word in entry["args"]]
-        return found + [_fill_in(arg, inputs, outputs) for arg in self.args + several]
+        tail = ["--", *self.command] if self.command else []
+        return found + [_fill_in(arg, inputs, outputs) for arg in self.args + several + tail]
 
     def write_job(self, folder, inputs, outputs, scale):
         """Write the job's script and its typist's script; `inputs` and `outputs` are as the job will see them."""

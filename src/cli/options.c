@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+
+/* What an option without a value means. */
+static const char *
+implied_value (const char *name)
+{
+    size_t n;
+    const VmmConfigKey *keys = vmm_config_keys (&n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp (keys[i].name, name) == 0 && keys[i].implied != NULL)
+            return keys[i].implied;
+    }
+    return "";
+}
+
+static gboolean
+on_key (const gchar *option, const gchar *value, gpointer config, GError **error)
+{
+    const char *name = option + strlen ("--");
+
+    return vmm_config_set (config, name, value != NULL ? value : implied_value (name), error);
+}
+
+static gboolean
+on_config (const gchar *option, const gchar *value, gpointer config, GError **error)
+{
+    g_autofree char *text = NULL;
+    g_autoptr (GError) wrong = NULL;
+
+    if (g_file_get_contents (value, &text, NULL, &wrong))
+        return vmm_config_parse (config, text, value, error);
+    g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "config \"%s\": %s", value,
+                 g_error_matches (wrong, G_FILE_ERROR, G_FILE_ERROR_ISDIR)
+                     ? "this is a directory: name a file in it"
+                     : g_strerror (errno));
+    return FALSE;
+}
+
+/**
+ * options_new_group:
+ * @config: gets what the options say; outlives the group. It is the data of callbacks in @own
+ * @own: the command's own options, after the machine's
+ *
+ * Returns: (transfer full): a group with an option for each key of a machine
+ */
+GOptionGroup *
+options_new_group (VmmConfig *config, const GOptionEntry *own)
+{
+    const GOptionEntry common[] = {
+        {"config", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, on_config,
+         "read keys from FILE, see vmm-config(5)", "FILE"},
+        {NULL},
+    };
+    size_t n;
+    const VmmConfigKey *keys = vmm_config_keys (&n);
+    g_autofree GOptionEntry *entries = g_new0 (GOptionEntry, n + 1);
+    GOptionGroup *group = g_option_group_new ("machine", "", "", config, NULL);
+
+    for (size_t i = 0; i < n; i++) {
+        entries[i] = (GOptionEntry){.long_name = keys[i].name,
+                                    .flags = G_OPTION_FLAG_FILENAME |
+                                             (keys[i].implied != NULL ? G_OPTION_FLAG_OPTIONAL_ARG : 0),
+                                    .arg = G_OPTION_ARG_CALLBACK,
+                                    .arg_data = on_key,
+                                    .description = keys[i].summary,
+                                    .arg_description = keys[i].value};
+    }
+    g_option_group_add_entries (group, entries);
+    g_option_group_add_entries (group, common);
+    g_option_group_add_entries (group, own);
+    return group;
+}
+
+/**
+ * options_parse:
+ * @command: what to ask for help, such as "vmm run"
+ *
+ * Returns: false with %VMM_ERROR_USAGE
+ */
+bool
+options_parse (GOptionContext *context, int *argc, char ***argv, const char *command, GError **error)
+{
+    g_autoptr (GError) wrong = NULL;
+
+    if (g_option_context_parse (context, argc, argv, &wrong))
+        return true;
+    if (wrong->domain == G_OPTION_ERROR)
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s; see %s --help", wrong->message, command);
+    else
+        g_propagate_error (error, g_steal_pointer (&wrong));
+    return false;
+}
+
+/**
+ * options_take_signals:
+ *
+ * Signals are taken by a descriptor: before the first thread, so that all have them blocked, and after the
+ * machine is made, which may take long (a pipe that nobody writes to, a file on a network): until then they
+ * end vmm as they end any program. One that was ignored from the start stays so: that is what nohup(1) is
+ * for.
+ *
+ * Returns: a signalfd, or -1
+ */
+int
+options_take_signals (void)
+{
+    const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
+    struct sigaction action;
+    sigset_t set;
+
+    sigemptyset (&set);
+    for (size_t i = 0; i < G_N_ELEMENTS (signals); i++) {
+        if (sigaction (signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset (&set, signals[i]);
+    }
+    sigprocmask (SIG_BLOCK, &set, NULL);
+    return signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/**
+ * options_say:
+ * @raw: the terminal is raw: a line needs its carriage return
+ * @text: lines for the user, on standard error
+ */
+void
+options_say (bool raw, const char *text)
+{
+    const char *end = raw ? "\r\n" : "\n";
+    g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+    fputs ("vmm: ", stderr);
+    for (char **l = lines; *l != NULL; l++) {
+        if (**l != '\0' || l[1] != NULL)
+            fprintf (stderr, "%s%s", *l, end);
+    }
+}
+
+/**
+ * options_now_ns:
+ *
+ * Returns: CLOCK_MONOTONIC
+ */
+int64_t
+options_now_ns (void)
+{
+    struct timespec ts;
+
+    clock_gettime (CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What commands that boot a machine have in common: its options, the signals, a line for the user. */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vmm/vmm.h>
+
+GOptionGroup *options_new_group (VmmConfig *config, const GOptionEntry *own);
+bool options_parse (GOptionContext *context, int *argc, char ***argv, const char *command, GError **error);
+int options_take_signals (void);
+void options_say (bool raw, const char *text);
+int64_t options_now_ns (void);
+
+#endif

@@ -1,0 +1,692 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation
+ *
+ * A run is a machine with three things more: an initrd that is made for it (run-initrd.c), a console port
+ * named vmm.run through which vmm-init, the guest's first process, takes its orders and sends what the
+ * command says (run-session.c), and a serial console that nobody sees unless something goes wrong.
+ *
+ * The command's end is not the machine's. When vmm-init has said its last word, file systems are clean and
+ * all output is written: the machine is then ended at once, which spares the guest's kernel its way down. A
+ * machine that ends before that has a verdict that tells why, and the command has no end.
+ */
+#include "vmm/run.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm-init/protocol.h"
+#include "vmm/error.h"
+#include "vmm/machine-internal.h"
+#include "vmm/run-initrd.h"
+#include "vmm/run-session.h"
+
+/* Of the console, the last so many bytes are kept. */
+#define CONSOLE_MAX (256u << 10)
+#define PATIENCE_US (5 * G_USEC_PER_SEC)
+
+struct _VmmRun {
+    VmmRunJob job;
+    char *root;
+    char *modules;
+    GPtrArray *copies; /* of VmmRunCopy */
+    int log_fd;        /* -1: none; borrowed */
+    VmmRunInitrds initrds;
+    int guest_ends[2]; /* of the port and of the console: the machine borrows them */
+    int console_fd;
+    GSource *console_source;
+    GString *console;
+    VmmMachine *machine;
+    VmmRunSession *session;
+    char *message;
+    VmmRunResult result;
+};
+
+static void
+free_copy (gpointer data)
+{
+    VmmRunCopy *copy = data;
+
+    g_free (copy->host_path);
+    g_free (copy->guest_path);
+    g_free (copy);
+}
+
+static void
+free_output (gpointer data)
+{
+    VmmRunOutput *output = data;
+
+    g_free (output->host_path);
+    g_free (output->guest_path);
+    g_free (output);
+}
+
+/**
+ * vmm_run_new:
+ *
+ * Returns: (transfer full): a run without a command, whose streams are nowhere
+ * Since: 0.1
+ */
+VmmRun *
+vmm_run_new (void)
+{
+    VmmRun *run = g_new0 (VmmRun, 1);
+
+    run->job = (VmmRunJob){.in_fd = -1, .out_fd = -1, .err_fd = -1};
+    run->job.env = g_ptr_array_new_with_free_func (g_free);
+    run->job.outputs = g_ptr_array_new_with_free_func (free_output);
+    run->copies = g_ptr_array_new_with_free_func (free_copy);
+    run->console = g_string_new (NULL);
+    run->log_fd = -1;
+    run->console_fd = -1;
+    run->guest_ends[0] = run->guest_ends[1] = -1;
+    run->initrds = (VmmRunInitrds){.fds = {-1, -1}};
+    return run;
+}
+
+static void
+close_fd (int *fd)
+{
+    if (*fd >= 0)
+        close (*fd);
+    *fd = -1;
+}
+
+static void
+drop_console (VmmRun *run)
+{
+    if (run->console_source != NULL) {
+        g_source_destroy (run->console_source);
+        g_clear_pointer (&run->console_source, g_source_unref);
+    }
+    close_fd (&run->console_fd);
+}
+
+/**
+ * vmm_run_free:
+ * @run: (nullable): its machine is ended, and freed with it
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_free (VmmRun *run)
+{
+    if (run == NULL)
+        return;
+    vmm_machine_free (run->machine);
+    vmm_run_session_free (run->session);
+    drop_console (run);
+    close_fd (&run->guest_ends[0]);
+    close_fd (&run->guest_ends[1]);
+    vmm_run_initrds_clear (&run->initrds);
+    g_strfreev (run->job.argv);
+    g_ptr_array_unref (run->job.env);
+    g_ptr_array_unref (run->job.outputs);
+    g_ptr_array_unref (run->copies);
+    g_string_free (run->console, TRUE);
+    g_free (run->job.folder);
+    g_free (run->job.user);
+    g_free (run->job.term);
+    g_free (run->root);
+    g_free (run->modules);
+    g_free (run->message);
+    g_free (run);
+}
+
+static void
+set_text (char **text, const char *value)
+{
+    g_free (*text);
+    *text = g_strdup (value);
+}
+
+/**
+ * vmm_run_set_command:
+ * @run: a run
+ * @argv: (array zero-terminated=1): the command, as execvp() takes it in the guest, and its arguments; at
+ *   least one, copied
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_set_command (VmmRun *run, const char *const *argv)
+{
+    g_strfreev (run->job.argv);
+    run->job.argv = g_strdupv ((char **)argv);
+}
+
+/**
+ * vmm_run_set_folder:
+ * @run: a run
+ * @path: (nullable): the command's working directory in the guest; NULL is the root
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_set_folder (VmmRun *run, const char *path)
+{
+    set_text (&run->job.folder, path);
+}
+
+/**
+ * vmm_run_set_user:
+ * @run: a run
+ * @user: (nullable): who runs the command: a name that the guest knows or a number, and a group after a colon
+ *   if wanted; NULL is root
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_set_user (VmmRun *run, const char *user)
+{
+    set_text (&run->job.user, user);
+}
+
+/**
+ * vmm_run_add_env:
+ * @run: a run
+ * @assignment: NAME=value, for the command's environment; a later one of the same name holds
+ * @error: %VMM_ERROR_USAGE
+ *
+ * Returns: false when there is no name
+ * Since: 0.1
+ */
+bool
+vmm_run_add_env (VmmRun *run, const char *assignment, GError **error)
+{
+    const char *equals = strchr (assignment, '=');
+
+    if (equals == NULL || equals == assignment) {
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "env \"%s\": say NAME=value", assignment);
+        return false;
+    }
+    for (guint i = 0; i < run->job.env->len; i++) {
+        if (strncmp (run->job.env->pdata[i], assignment, (size_t)(equals - assignment) + 1) == 0)
+            g_ptr_array_remove_index (run->job.env, i--);
+    }
+    g_ptr_array_add (run->job.env, g_strdup (assignment));
+    return true;
+}
+
+/**
+ * vmm_run_set_root:
+ * @run: a run
+ * @path: (nullable): the guest's root: a folder, an archive (tar or cpio, compressed in any way) or a disk's
+ *   image (raw or qcow2), which is not changed; NULL is busybox of the host
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_set_root (VmmRun *run, const char *path)
+{
+    set_text (&run->root, path);
+}
+
+/**
+ * vmm_run_set_modules:
+ * @run: a run
+ * @path: (nullable): where the kernel's modules are: a folder or a Debian package; NULL: they are looked for
+ *   beside the kernel
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_set_modules (VmmRun *run, const char *path)
+{
+    set_text (&run->modules, path);
+}
+
+static bool
+check_guest_path (const char *key, const char *path, GError **error)
+{
+    if (g_path_is_absolute (path))
+        return true;
+    g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s \"%s\": a path in the guest begins with a slash", key,
+                 path);
+    return false;
+}
+
+/**
+ * vmm_run_add_copy:
+ * @run: a run
+ * @host_path: a file, or a folder with all that is in it
+ * @guest_path: where the guest is to have it; below it, when it ends in a slash
+ * @error: %VMM_ERROR_USAGE
+ *
+ * Returns: false when @guest_path does not begin at the root
+ * Since: 0.1
+ */
+bool
+vmm_run_add_copy (VmmRun *run, const char *host_path, const char *guest_path, GError **error)
+{
+    VmmRunCopy copy = {0};
+
+    if (!check_guest_path ("copy", guest_path, error))
+        return false;
+    copy = (VmmRunCopy){g_strdup (host_path), g_strdup (guest_path)};
+    g_ptr_array_add (run->copies, g_memdup2 (&copy, sizeof copy));
+    return true;
+}
+
+/**
+ * vmm_run_add_output:
+ * @run: a run
+ * @guest_path: a file or a folder of the guest, which comes back when the command has ended
+ * @host_path: where it goes: below it, when it is a folder that exists
+ * @error: %VMM_ERROR_USAGE
+ *
+ * Returns: false when @guest_path does not begin at the root
+ * Since: 0.1
+ */
+bool
+vmm_run_add_output (VmmRun *run, const char *guest_path, const char *host_path, GError **error)
+{
+    VmmRunOutput output = {0};
+
+    if (!check_guest_path ("out", guest_path, error))
+        return false;
+    output = (VmmRunOutput){g_strdup (guest_path), g_strdup (host_path)};
+    g_ptr_array_add (run->job.outputs, g_memdup2 (&output, sizeof output));
+    return true;
+}
+
+/**
+ * vmm_run_set_streams:
+ * @run: a run
+ * @in_fd: what the command reads, or -1 for nothing
+ * @out_fd: where its standard output goes, or -1 for nowhere
+ * @err_fd: where its standard error goes, or -1
+ *
+ * Borrowed, and open until the run is freed. Their flags stay as they are.
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_set_streams (VmmRun *run, int in_fd, int out_fd, int err_fd)
+{
+    run->job.in_fd = in_fd;
+    run->job.out_fd = out_fd;
+    run->job.err_fd = err_fd;
+}
+
+/**
+ * vmm_run_set_input_filter:
+ * @run: a run
+ * @filter: (nullable): sees the input before the command does
+ * @user: what it gets
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_set_input_filter (VmmRun *run, VmmInputFilter filter, void *user)
+{
+    run->job.filter = filter;
+    run->job.filter_user = user;
+}
+
+/**
+ * vmm_run_set_terminal:
+ * @run: a run
+ * @columns: of the terminal
+ * @rows: of the terminal
+ * @term: (nullable): its kind, as in the variable TERM; NULL for no terminal
+ *
+ * The command gets a terminal of its own, and all that it says goes to its standard output.
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_set_terminal (VmmRun *run, unsigned columns, unsigned rows, const char *term)
+{
+    set_text (&run->job.term, term);
+    run->job.columns = columns;
+    run->job.rows = rows;
+}
+
+/**
+ * vmm_run_set_console_log:
+ * @run: a run
+ * @fd: where the serial console's text goes, or -1; borrowed
+ *
+ * A file, as a rule: a reader that stands still holds up the guest.
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_set_console_log (VmmRun *run, int fd)
+{
+    run->log_fd = fd;
+}
+
+static void
+keep_console (VmmRun *run, const char *text, size_t len)
+{
+    size_t done = 0;
+
+    while (run->log_fd >= 0 && done < len) {
+        ssize_t n = write (run->log_fd, text + done, len - done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            run->log_fd = -1;
+        done += (size_t)MAX (n, 0);
+    }
+    g_string_append_len (run->console, text, (gssize)len);
+    if (run->console->len > 2 * CONSOLE_MAX)
+        g_string_erase (run->console, 0, (gssize)(run->console->len - CONSOLE_MAX));
+}
+
+/* False at the end. */
+static bool
+read_console (VmmRun *run)
+{
+    char text[8192];
+    ssize_t n = recv (run->console_fd, text, sizeof text, MSG_DONTWAIT);
+
+    if (n > 0)
+        keep_console (run, text, (size_t)n);
+    return n > 0 || (n < 0 && errno == EINTR);
+}
+
+static gboolean
+on_console (gint fd, GIOCondition condition, gpointer user)
+{
+    VmmRun *run = user;
+
+    if (read_console (run) || errno == EAGAIN)
+        return G_SOURCE_CONTINUE;
+    g_clear_pointer (&run->console_source, g_source_unref);
+    return G_SOURCE_REMOVE;
+}
+
+/* The session is done, or cannot go on. */
+static void
+on_session_done (void *user)
+{
+    VmmRun *run = user;
+    const VmmRunSessionEnd *end = vmm_run_session_end (run->session);
+
+    if (end->done)
+        vmm_machine_end (run->machine, VMM_VERDICT_POWEROFF, 0, g_strdup ("its command has ended"), NULL);
+    else
+        vmm_machine_stop (run->machine, end->message);
+}
+
+/* A pair of sockets; one end is for the machine. */
+static bool
+make_pair (int *ret_ours, int *ret_guests, GError **error)
+{
+    int pair[2];
+
+    if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "a pair of sockets: %s", g_strerror (errno));
+        return false;
+    }
+    *ret_ours = pair[0];
+    *ret_guests = pair[1];
+    return true;
+}
+
+/* The root's disk comes before the user's: /dev/vda. */
+static bool
+add_root_disk (VmmRun *run, VmmConfig *config, GError **error)
+{
+    gpointer spec;
+
+    if (run->initrds.disk == NULL)
+        return true;
+    if (!vmm_config_set (config, "disk", run->initrds.disk, error))
+        return false;
+    spec = g_ptr_array_steal_index (config->devices, config->devices->len - 1);
+    g_ptr_array_insert (config->devices, 0, spec);
+    return true;
+}
+
+static bool
+add_initrds (VmmRun *run, VmmConfig *config, GError **error)
+{
+    static const char *const names[] = {"the root", "what vmm makes"};
+    VmmRunTree tree = {.root = run->root, .modules = run->modules, .copies = run->copies};
+
+    if (!vmm_run_initrds_make (&run->initrds, &tree, config, error))
+        return false;
+    for (size_t i = 0; i < G_N_ELEMENTS (names); i++) {
+        if (run->initrds.fds[i] >= 0)
+            config->first_initrds[config->n_first_initrds++] =
+                (VmmConfigInitrd){run->initrds.fds[i], names[i]};
+    }
+    /* Each byte of the log costs an exit: where nobody reads it, only what matters is said. */
+    return (run->log_fd >= 0 || config->cmdline != NULL || config->serial != NULL ||
+            vmm_config_set (config, "append", "quiet", error)) &&
+           vmm_config_set (config, "append", "rdinit=/.vmm/init", error);
+}
+
+static bool
+add_consoles (VmmRun *run, VmmConfig *config, int *ret_port, GError **error)
+{
+    g_autofree char *port = NULL;
+    g_autofree char *serial = NULL;
+
+    if (!make_pair (ret_port, &run->guest_ends[0], error))
+        return false;
+    port = g_strdup_printf ("fd=%d,name=" VMM_RUN_PORT, run->guest_ends[0]);
+    if (!vmm_config_set (config, "console", port, error))
+        return false;
+    if (config->serial != NULL)
+        return true;
+    if (!make_pair (&run->console_fd, &run->guest_ends[1], error))
+        return false;
+    serial = g_strdup_printf ("fd=%d", run->guest_ends[1]);
+    return vmm_config_set (config, "serial", serial, error);
+}
+
+static bool
+check (const VmmRun *run, const VmmConfig *config, GError **error)
+{
+    const char *wrong = NULL;
+
+    if (run->machine != NULL) {
+        g_set_error (error, VMM_ERROR, VMM_ERROR_BUSY, "run: it has its machine already");
+        return false;
+    }
+    if (run->job.argv == NULL || run->job.argv[0] == NULL)
+        wrong = "run: there is no command: say it behind --";
+    else if (config->kernel == NULL)
+        wrong = "run: name a Linux kernel, with --kernel";
+    if (wrong != NULL)
+        g_set_error_literal (error, VMM_ERROR, VMM_ERROR_USAGE, wrong);
+    return wrong == NULL;
+}
+
+/**
+ * vmm_run_make_machine:
+ * @run: a run that has a command
+ * @config: the machine; copied. It names a Linux kernel; a reboot ends it. A serial console that goes nowhere
+ *   else is the run's to keep
+ * @error: an error of #VmmError that names what is wrong
+ *
+ * Makes the initrd and the machine. The machine does not run yet.
+ *
+ * Returns: (transfer none) (nullable): the machine, which is freed with the run
+ * Since: 0.1
+ */
+VmmMachine *
+vmm_run_make_machine (VmmRun *run, const VmmConfig *config, GError **error)
+{
+    g_autoptr (VmmConfig) own = vmm_config_copy (config);
+    int port = -1;
+
+    if (!check (run, own, error))
+        return NULL;
+    own->reboots = false;
+    vmm_run_initrds_clear (&run->initrds);
+    if (!add_initrds (run, own, error) || !add_root_disk (run, own, error) ||
+        !add_consoles (run, own, &port, error)) {
+        close_fd (&port);
+        return NULL;
+    }
+    run->machine = vmm_machine_new (own, error);
+    if (run->machine == NULL) {
+        close_fd (&port);
+        return NULL;
+    }
+    run->session = vmm_run_session_new (&run->job, port, run->machine->context, on_session_done, run);
+    if (run->console_fd >= 0) {
+        run->console_source = g_unix_fd_source_new (run->console_fd, G_IO_IN | G_IO_HUP);
+        g_source_set_callback (run->console_source, G_SOURCE_FUNC (on_console), run, NULL);
+        g_source_attach (run->console_source, run->machine->context);
+    }
+    return run->machine;
+}
+
+/* Why a command that the machine outlived, or did not, has no end. */
+static char *
+explain (const VmmRun *run, const VmmRunSessionEnd *end, const VmmVerdict *verdict)
+{
+    if (end->message != NULL)
+        return g_strdup (end->message);
+    if (verdict->kind != VMM_VERDICT_POWEROFF)
+        return g_strdup (verdict->reason);
+    if (end->greeted)
+        return g_strdup ("the guest powered off before its command had ended");
+    if (run->initrds.has_modules)
+        return g_strdup (
+            "the guest's init found no virtio console: the kernel has no driver for it, and none "
+            "is among its modules");
+    return g_strdup (
+        "the guest's init found no virtio console: the kernel has no driver for it built in, and "
+        "no modules are beside it: name them with --modules");
+}
+
+static void
+judge (VmmRun *run, const VmmVerdict *verdict)
+{
+    const VmmRunSessionEnd *end = vmm_run_session_end (run->session);
+    VmmRunResult *result = &run->result;
+
+    *result = (VmmRunResult){.verdict = verdict, .files_failed = end->files_wrong != NULL};
+    g_clear_pointer (&run->message, g_free);
+    switch (end->kind) {
+    case VMM_RUN_EXITED:
+        result->end = VMM_COMMAND_EXITED;
+        result->status = (int)(end->status & 0xff);
+        result->exit_code = result->status;
+        break;
+    case VMM_RUN_SIGNALLED:
+        result->end = VMM_COMMAND_SIGNALLED;
+        result->status = (int)(end->status & 0x7f);
+        result->exit_code = 128 + result->status;
+        break;
+    case VMM_RUN_NOT_STARTED:
+        result->end = VMM_COMMAND_NOT_STARTED;
+        result->status = (int)end->status;
+        result->exit_code = end->status == ENOENT ? 127 : 126;
+        run->message = g_strdup (end->message != NULL ? end->message : "the command cannot be started");
+        break;
+    default:
+        result->exit_code = verdict->exit_code != 0 ? verdict->exit_code : VMM_EXIT_NO_END;
+        run->message = explain (run, end, verdict);
+    }
+    if (end->files_wrong != NULL && run->message == NULL) {
+        run->message = g_strdup (end->files_wrong);
+        /* A command that failed has a code that says more. */
+        if (result->exit_code == 0)
+            result->exit_code = VMM_EXIT_HOST_ERROR;
+    }
+    /* The machine may have failed after the command: what it wrote to a disk is lost. */
+    if (verdict->kind == VMM_VERDICT_HOST_ERROR && run->message == NULL) {
+        run->message = g_strdup (verdict->reason);
+        result->exit_code = verdict->exit_code;
+    }
+    result->message = run->message;
+}
+
+/**
+ * vmm_run_wait:
+ * @run: a run whose machine was made
+ * @error: %VMM_ERROR_HOST: the machine could not be started
+ *
+ * Starts the machine if it was not, runs its context until it has ended, and writes the rest of the command's
+ * output.
+ *
+ * Returns: (transfer none) (nullable): how it ended
+ * Since: 0.1
+ */
+const VmmRunResult *
+vmm_run_wait (VmmRun *run, GError **error)
+{
+    const VmmVerdict *verdict = vmm_machine_run (run->machine, error);
+
+    if (verdict == NULL)
+        return NULL;
+    vmm_run_session_flush (run->session, PATIENCE_US);
+    while (run->console_fd >= 0 && read_console (run))
+        ;
+    judge (run, verdict);
+    return &run->result;
+}
+
+/**
+ * vmm_run_resize_terminal:
+ * @run: a run with a terminal
+ * @columns: that it has now
+ * @rows: the same
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_resize_terminal (VmmRun *run, unsigned columns, unsigned rows)
+{
+    if (run->session != NULL)
+        vmm_run_session_resize (run->session, columns, rows);
+}
+
+/**
+ * vmm_run_send_signal:
+ * @run: a run
+ * @number: of a signal, for the command and its children
+ *
+ * Returns: false when there is no command yet, or none any more
+ * Since: 0.1
+ */
+bool
+vmm_run_send_signal (VmmRun *run, int number)
+{
+    return run->session != NULL && number > 0 && vmm_run_session_signal (run->session, (uint32_t)number);
+}
+
+/**
+ * vmm_run_get_console:
+ * @run: a run
+ *
+ * Returns: (transfer full): the last part of what the guest's kernel said on its serial console, as far as
+ *   that did not go elsewhere: bytes as they came, with a NUL behind them
+ * Since: 0.1
+ */
+char *
+vmm_run_get_console (const VmmRun *run)
+{
+    size_t skip = run->console->len > CONSOLE_MAX ? run->console->len - CONSOLE_MAX : 0;
+
+    return g_strdup (run->console->str + skip);
+}
+
+/**
+ * vmm_command_end_to_string:
+ * @end: how a command ended
+ *
+ * Returns: (transfer none): a stable name for programs, such as "exited"
+ * Since: 0.1
+ */
+const char *
+vmm_command_end_to_string (VmmCommandEnd end)
+{
+    static const char *const names[] = {"unknown", "exited", "signalled", "not-started"};
+
+    return end < G_N_ELEMENTS (names) ? names[end] : "unknown";
+}
