@@ -12,64 +12,22 @@
  * full vmm_chardev_write() takes less than it is given; the device then holds its guest back, and hears of it
  * (drained) when there is room.
  *
- * Input is read only while the device has room, so what the guest does not take stays with the sender. A
- * filter changes that: behind it is a person with keys that are meant for vmm, and a guest that takes no
- * input must not keep them from it. Then a little is read ahead; and when the guest has taken none of that
- * for a while, what comes on top is shown to the filter and dropped.
+ * Input is the other half: chardev-input.c.
  */
 #include "devices/chardev/chardev.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "devices/chardev/chardev-internal.h"
 #include "devices/chardev/sink.h"
 #include "vmm/core/timer.h"
 
-#define BUFFER_SIZE 65536u
 #define FLUSH_AT 2048u
 #define PARTIAL_LINE_NS (3 * 1000 * 1000)
-#define AHEAD_SIZE 1024u
-#define STALLED_US G_USEC_PER_SEC
-
-struct _VmmChardev {
-    GMainContext *context;
-    int in_fd;
-    const VmmChardevFrontend *frontend;
-    void *device;
-    VmmChardevTap tap;
-    void *tap_user;
-    GMutex tap_lock; /* one call at a time; no other lock is taken with it held but by the tap */
-    VmmChardevFilter filter;
-    void *filter_user;
-    VmmChardevHangup hangup;
-    void *hangup_user;
-    GSource *gone; /* a timer: the host's end has gone; NULL without a hangup */
-
-    /* Input; the loop thread, but for the mark: */
-    GSource *in_source; /* NULL while there is nowhere to put input, and after its end */
-    GSource *deliver;   /* a timer: the device has room again */
-    GSource *stalled;   /* a timer: the device has had no room for long */
-    bool drops_input;   /* that is so, and ahead is full */
-    bool input_ended;
-    bool input_waits; /* for room in the device; atomic */
-    size_t ahead_len;
-    uint8_t ahead[AHEAD_SIZE]; /* what the device had no room for */
-
-    GMutex lock; /* all below */
-    VmmCharSink sink;
-    GSource *out_source;
-    int timer_fd;
-    GSource *timer_source;
-    bool timer_armed;
-    bool starved; /* the device was given less room than it asked for */
-    int lost;     /* an errno: output went nowhere since then, and nobody meant it to; 0: none did */
-    size_t fill;
-    uint8_t buffer[BUFFER_SIZE];
-};
 
 /* Writes what the host takes; true when nothing is left. */
 static bool
@@ -101,8 +59,9 @@ flush_locked (VmmChardev *chardev)
     return chardev->fill == 0;
 }
 
-static void
-drop_source (GSource **source)
+/* Ends a source, if there is one. */
+void
+vmm_chardev_drop_source (GSource **source)
 {
     if (*source == NULL)
         return;
@@ -110,8 +69,9 @@ drop_source (GSource **source)
     g_clear_pointer (source, g_source_unref);
 }
 
-static GSource *
-attach_fd (VmmChardev *chardev, int fd, GIOCondition condition, GUnixFDSourceFunc callback)
+/* Has @callback called on the loop thread. */
+GSource *
+vmm_chardev_attach_fd (VmmChardev *chardev, int fd, GIOCondition condition, GUnixFDSourceFunc callback)
 {
     GSource *source = g_unix_fd_source_new (fd, condition);
 
@@ -128,8 +88,8 @@ on_writable (gint fd, GIOCondition condition, gpointer data)
 
     g_mutex_lock (&chardev->lock);
     if (flush_locked (chardev))
-        drop_source (&chardev->out_source);
-    if (chardev->fill < BUFFER_SIZE / 2) {
+        vmm_chardev_drop_source (&chardev->out_source);
+    if (chardev->fill < VMM_CHARDEV_BUFFER_SIZE / 2) {
         starved = chardev->starved;
         chardev->starved = false;
     }
@@ -144,8 +104,8 @@ static void
 watch_writable_locked (VmmChardev *chardev)
 {
     if (chardev->out_source == NULL)
-        chardev->out_source = attach_fd (chardev, vmm_char_sink_fd (&chardev->sink),
-                                         G_IO_OUT | G_IO_ERR | G_IO_HUP, on_writable);
+        chardev->out_source = vmm_chardev_attach_fd (chardev, vmm_char_sink_fd (&chardev->sink),
+                                                     G_IO_OUT | G_IO_ERR | G_IO_HUP, on_writable);
 }
 
 static gboolean
@@ -179,7 +139,7 @@ arm_timer_locked (VmmChardev *chardev)
                 watch_writable_locked (chardev);
             return;
         }
-        chardev->timer_source = attach_fd (chardev, chardev->timer_fd, G_IO_IN, on_timer);
+        chardev->timer_source = vmm_chardev_attach_fd (chardev, chardev->timer_fd, G_IO_IN, on_timer);
     }
     timerfd_settime (chardev->timer_fd, 0, &when, NULL);
     chardev->timer_armed = true;
@@ -189,7 +149,7 @@ arm_timer_locked (VmmChardev *chardev)
 static size_t
 take_locked (VmmChardev *chardev, const uint8_t *data, size_t len)
 {
-    size_t taken = MIN (len, BUFFER_SIZE - chardev->fill);
+    size_t taken = MIN (len, VMM_CHARDEV_BUFFER_SIZE - chardev->fill);
 
     memcpy (chardev->buffer + chardev->fill, data, taken);
     chardev->fill += taken;
@@ -232,146 +192,6 @@ vmm_chardev_write (VmmChardev *chardev, const uint8_t *data, size_t len)
     return taken;
 }
 
-/* Gives the device what was read, as far as it has room. */
-static void
-give (VmmChardev *chardev)
-{
-    size_t given = 0;
-
-    while (given < chardev->ahead_len) {
-        size_t n = MIN (chardev->frontend->room (chardev->device), chardev->ahead_len - given);
-
-        if (n == 0)
-            break;
-        chardev->frontend->receive (chardev->device, chardev->ahead + given, n);
-        given += n;
-    }
-    if (given > 0)
-        chardev->drops_input = false;
-    chardev->ahead_len -= given;
-    memmove (chardev->ahead, chardev->ahead + given, chardev->ahead_len);
-}
-
-/* How much may be read now. With a filter there is somebody whose keys vmm must see, whatever the guest does.
- */
-static size_t
-may_read (VmmChardev *chardev)
-{
-    size_t free_ahead = sizeof chardev->ahead - chardev->ahead_len;
-
-    if (chardev->filter != NULL)
-        return free_ahead;
-    return chardev->ahead_len == 0 ? MIN (chardev->frontend->room (chardev->device), free_ahead) : 0;
-}
-
-/* Has the device's next room told. It may have come between the question and the mark. */
-static void
-wait_for_room (VmmChardev *chardev)
-{
-    __atomic_store_n (&chardev->input_waits, true, __ATOMIC_SEQ_CST);
-    if (chardev->frontend->room (chardev->device) > 0)
-        vmm_chardev_accept_input (chardev);
-}
-
-/* Keys for vmm alone: there is no place for others. */
-static ssize_t
-read_and_drop (VmmChardev *chardev, int fd)
-{
-    uint8_t keys[64];
-    ssize_t n = read (fd, keys, sizeof keys);
-
-    if (n > 0)
-        chardev->filter (chardev->filter_user, keys, (size_t)n);
-    return n;
-}
-
-static void
-end_input (VmmChardev *chardev)
-{
-    chardev->input_ended = true;
-    drop_source (&chardev->in_source);
-    if (chardev->hangup != NULL)
-        vmm_timer_arm (chardev->gone, 0);
-}
-
-static gboolean
-on_readable (gint fd, GIOCondition condition, gpointer data)
-{
-    VmmChardev *chardev = data;
-    size_t max = may_read (chardev);
-    bool drop = max == 0 && chardev->drops_input;
-    ssize_t n;
-
-    if (max == 0 && !drop) {
-        drop_source (&chardev->in_source);
-        if (chardev->filter != NULL)
-            vmm_timer_arm (chardev->stalled, STALLED_US);
-        wait_for_room (chardev);
-        return G_SOURCE_REMOVE;
-    }
-    n = drop ? read_and_drop (chardev, fd) : read (fd, chardev->ahead + chardev->ahead_len, max);
-    if ((drop && n > 0) || (n < 0 && (errno == EINTR || errno == EAGAIN)))
-        return G_SOURCE_CONTINUE;
-    if (n <= 0) {
-        end_input (chardev);
-        return G_SOURCE_REMOVE;
-    }
-    if (chardev->filter != NULL)
-        n = (ssize_t)chardev->filter (chardev->filter_user, chardev->ahead + chardev->ahead_len, (size_t)n);
-    chardev->ahead_len += (size_t)n;
-    give (chardev);
-    if (chardev->ahead_len > 0)
-        wait_for_room (chardev);
-    return G_SOURCE_CONTINUE;
-}
-
-static void
-watch_input (VmmChardev *chardev)
-{
-    if (chardev->in_source == NULL && !chardev->input_ended && chardev->in_fd >= 0)
-        chardev->in_source = attach_fd (chardev, chardev->in_fd, G_IO_IN | G_IO_HUP, on_readable);
-}
-
-static gboolean
-on_deliver (gpointer data)
-{
-    VmmChardev *chardev = data;
-
-    if (chardev->frontend == NULL)
-        return G_SOURCE_CONTINUE;
-    give (chardev);
-    if (chardev->ahead_len > 0)
-        wait_for_room (chardev);
-    watch_input (chardev);
-    return G_SOURCE_CONTINUE;
-}
-
-static gboolean
-on_stalled (gpointer data)
-{
-    VmmChardev *chardev = data;
-
-    /* With a source there has been room since. */
-    if (chardev->frontend == NULL || chardev->in_source != NULL)
-        return G_SOURCE_CONTINUE;
-    chardev->drops_input = true;
-    watch_input (chardev);
-    return G_SOURCE_CONTINUE;
-}
-
-/**
- * vmm_chardev_accept_input:
- *
- * Any thread: the device has room for input again. Cheap when it had room all along.
- */
-void
-vmm_chardev_accept_input (VmmChardev *chardev)
-{
-    if (__atomic_load_n (&chardev->input_waits, __ATOMIC_SEQ_CST) &&
-        __atomic_exchange_n (&chardev->input_waits, false, __ATOMIC_SEQ_CST))
-        vmm_timer_arm (chardev->deliver, 0);
-}
-
 /**
  * vmm_chardev_new:
  * @context: (nullable): the loop that reads input; a reference is taken
@@ -409,11 +229,11 @@ vmm_chardev_free (VmmChardev *chardev)
         return;
     if (chardev->fill > 0)
         flush_locked (chardev);
-    drop_source (&chardev->in_source);
+    vmm_chardev_drop_source (&chardev->in_source);
     vmm_timer_clear (&chardev->deliver);
     vmm_timer_clear (&chardev->stalled);
-    drop_source (&chardev->out_source);
-    drop_source (&chardev->timer_source);
+    vmm_chardev_drop_source (&chardev->out_source);
+    vmm_chardev_drop_source (&chardev->timer_source);
     vmm_timer_clear (&chardev->gone);
     vmm_char_sink_close (&chardev->sink);
     if (chardev->timer_fd >= 0)
@@ -423,19 +243,6 @@ vmm_chardev_free (VmmChardev *chardev)
     g_mutex_clear (&chardev->lock);
     g_mutex_clear (&chardev->tap_lock);
     g_free (chardev);
-}
-
-/* There is a device, and somewhere to read from. */
-static void
-begin_input (VmmChardev *chardev)
-{
-    if (chardev->frontend == NULL || (chardev->in_fd < 0 && chardev->ahead_len == 0))
-        return;
-    if (chardev->deliver == NULL) {
-        chardev->deliver = vmm_timer_new (chardev->context, on_deliver, chardev);
-        chardev->stalled = vmm_timer_new (chardev->context, on_stalled, chardev);
-    }
-    vmm_timer_arm (chardev->deliver, 0);
 }
 
 /**
@@ -453,9 +260,9 @@ vmm_chardev_set_frontend (VmmChardev *chardev, const VmmChardevFrontend *fronten
     chardev->device = device;
     chardev->starved = false;
     g_mutex_unlock (&chardev->lock);
-    drop_source (&chardev->in_source);
+    vmm_chardev_drop_source (&chardev->in_source);
     chardev->input_waits = false;
-    begin_input (chardev);
+    vmm_chardev_begin_input (chardev);
 }
 
 static gboolean
@@ -495,7 +302,7 @@ vmm_chardev_connect (VmmChardev *chardev, int in_fd, int out_fd)
     bool starved;
 
     g_mutex_lock (&chardev->lock);
-    drop_source (&chardev->out_source);
+    vmm_chardev_drop_source (&chardev->out_source);
     vmm_char_sink_close (&chardev->sink);
     vmm_char_sink_init (&chardev->sink, out_fd);
     chardev->fill = 0;
@@ -575,21 +382,6 @@ vmm_chardev_lost (VmmChardev *chardev)
     g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&chardev->lock);
 
     return chardev->lost;
-}
-
-/**
- * vmm_chardev_set_input:
- * @in_fd: where input comes from from now on, or -1; borrowed
- *
- * On the loop thread. Output goes where it went.
- */
-void
-vmm_chardev_set_input (VmmChardev *chardev, int in_fd)
-{
-    drop_source (&chardev->in_source);
-    chardev->in_fd = in_fd;
-    chardev->input_ended = false;
-    begin_input (chardev);
 }
 
 /**
