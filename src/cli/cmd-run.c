@@ -153,7 +153,7 @@ on_terminal (void *user, TerminalAction action)
 
     switch (action) {
     case TERMINAL_LEAVE:
-        vmm_machine_stop (run->machine, "by Ctrl-A x");
+        vmm_run_stop (run->run, "by Ctrl-A x");
         break;
     case TERMINAL_POWER_BUTTON:
         vmm_machine_press_power_button (run->machine);
@@ -193,7 +193,7 @@ on_signal (gint fd, GIOCondition condition, gpointer user)
         return G_SOURCE_CONTINUE;
     }
     reason = g_strdup_printf ("by signal %s", sigabbrev_np ((int)info.ssi_signo));
-    vmm_machine_stop (run->machine, reason);
+    vmm_run_stop (run->run, reason);
     return G_SOURCE_CONTINUE;
 }
 

@@ -192,7 +192,10 @@ add_root_of (Maker *maker, int fd, GError **error)
                               geteuid () == 0 ? VMM_TREE_OWNERS_KEPT : VMM_TREE_OWNERS_ROOT, error);
     case VMM_RUN_ROOT_CPIO:
         maker->initrds->fds[0] = fcntl (fd, F_DUPFD_CLOEXEC, 0);
-        return true;
+        if (maker->initrds->fds[0] >= 0)
+            return true;
+        g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "root \"%s\": %s", path, g_strerror (errno));
+        return false;
     case VMM_RUN_ROOT_ARCHIVE:
         return unpack_root (maker, fd, error);
     case VMM_RUN_ROOT_IMAGE:

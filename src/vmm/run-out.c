@@ -71,7 +71,7 @@ write_some (VmmRunOut *out)
         /* The reader has gone, or the disk is full. */
         out->is_broken = true;
         out->done = out->pending->len;
-        out->broken (out->user);
+        out->broken (out->user, errno);
     }
     before = out->done - before;
     if (vmm_run_out_is_empty (out)) {

@@ -15,7 +15,7 @@
 /**
  * VmmRunOut:
  * @taken: called when bytes were written, or dropped because nobody reads: the guest may send so many more
- * @broken: called once, when nobody reads any more
+ * @broken: called once with an errno, when nobody reads any more or nothing can be written
  * @user: what these get
  *
  * One of the command's outputs, on its way to a descriptor of the program. Nothing here waits for a reader.
@@ -28,7 +28,7 @@ typedef struct {
     GSource *writable; /* NULL while nothing is pending */
     bool is_broken;
     void (*taken) (void *user, size_t len);
-    void (*broken) (void *user);
+    void (*broken) (void *user, int error);
     void *user;
 } VmmRunOut;
 

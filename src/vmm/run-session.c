@@ -4,65 +4,40 @@
  *
  * The host's half of the talk with vmm-init (firmware/vmm-init/protocol.h), over one end of a pair of sockets
  * whose other end is a console port of the guest. All happens on one GMainContext, and nothing waits: frames
- * are taken apart as bytes arrive, outputs go on as their readers take them (run-out.c), input is read only
- * while the guest allows some. Credits keep the streams apart: one whose reader stands still holds up neither
- * the other one nor the command's end.
+ * are taken apart as bytes arrive (run-session-take.c), outputs go on as their readers take them (run-out.c),
+ * input is read only while the guest allows some. Credits keep the streams apart: one whose reader stands
+ * still holds up neither the other one nor the command's end.
  *
- * The guest is not trusted. A frame that breaks the rules ends the session with a message; a file that comes
- * back goes only where it was asked for (run-files.c).
+ * The guest is not trusted. A frame that breaks the rules ends the session with a message, and all that is
+ * kept for a guest has a limit: of each output as much as it was allowed, and of what it does not read so
+ * much that nothing is added but a person's own signals. A file that comes back goes only where it was asked
+ * for (run-session-files.c).
+ *
+ * Input with a filter has a person behind it, with keys that are meant for vmm. A guest that takes no input,
+ * or does not run yet, must not keep them from it: a little is read ahead, and what comes on top is shown to
+ * the filter and dropped.
  */
-#include "vmm/run-session.h"
-
 #include <errno.h>
 #include <glib-unix.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "vmm-init/protocol.h"
-#include "vmm/run-files.h"
-#include "vmm/run-out.h"
+#include "vmm/error.h"
+#include "vmm/run-session-internal.h"
 
-#define MESSAGE_MAX 512u
-#define FILES_MAX (UINT64_C (1) << 40)
 /* Credit is given back in portions, not for each write. */
 #define CREDIT_PORTION (VMM_RUN_OUT_WINDOW / 4)
+/* Of what the guest does not read. */
+#define SEND_MAX (256u << 10)
+#define SIGNAL_LAST 64u
 #define LINUX_SIGPIPE 13u
 
-typedef struct {
-    VmmRunSession *session;
-    VmmRunStream stream;
-    VmmRunOut out;
-    size_t owed; /* credit that was not given back yet */
-    bool ended;
-} Output;
+static void send_more (VmmRunSession *session);
 
-struct _VmmRunSession {
-    const VmmRunJob *job;
-    GMainContext *context;
-    int fd;
-    GSource *readable;
-    GSource *writable; /* NULL while nothing waits to be sent */
-    GByteArray *to_send;
-    GByteArray *frame; /* what has come of the next one */
-    Output out;
-    Output err;
-    GSource *input; /* NULL while none may be read */
-    size_t in_credit;
-    bool in_ended;
-    guint n_outputs; /* that have come back */
-    VmmRunFiles *files;
-    size_t files_owed;
-    bool guest_done;
-    bool broken;
-    VmmRunSessionEnd end;
-    void (*done) (void *user);
-    void *user;
-};
-
-static void
-drop_source (GSource **source)
+/* Ends a source, if there is one. */
+void
+vmm_run_session_drop_source (GSource **source)
 {
     if (*source == NULL)
         return;
@@ -70,45 +45,41 @@ drop_source (GSource **source)
     g_clear_pointer (source, g_source_unref);
 }
 
-/* A guest's words, as one line that does no harm to a terminal. */
-static char *
-make_line (const uint8_t *text, size_t len)
+static GSource *
+attach (VmmRunSession *session, int fd, GIOCondition condition, GUnixFDSourceFunc callback)
 {
-    char *line = g_utf8_make_valid ((const char *)text, (gssize)MIN (len, MESSAGE_MAX));
+    GSource *source = g_unix_fd_source_new (fd, condition);
 
-    for (char *c = line; *c != '\0'; c++) {
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = ' ';
-    }
-    return line;
+    g_source_set_callback (source, G_SOURCE_FUNC (callback), session, NULL);
+    g_source_attach (source, session->context);
+    return source;
 }
 
-/* There is nothing more to be heard of the guest. */
+/* There is nothing more to be heard of the guest, nor to be said. */
 static void
 stop (VmmRunSession *session)
 {
-    drop_source (&session->readable);
-    drop_source (&session->writable);
-    drop_source (&session->input);
+    vmm_run_session_drop_source (&session->readable);
+    vmm_run_session_drop_source (&session->writable);
+    vmm_run_session_drop_source (&session->input);
 }
 
-static void
-fail (VmmRunSession *session, const char *why)
+/* The guest breaks the rules. */
+void
+vmm_run_session_fail (VmmRunSession *session, const char *why)
 {
-    if (session->broken)
+    if (session->end.broken != NULL)
         return;
-    session->broken = true;
-    if (session->end.message == NULL)
-        session->end.message = g_strdup (why);
+    session->end.broken = g_strdup (why);
     stop (session);
     session->done (session->user);
 }
 
-static void
-check_done (VmmRunSession *session)
+/* Tells when the guest has said its last word and all of its output is written. */
+void
+vmm_run_session_check_done (VmmRunSession *session)
 {
-    if (!session->guest_done || session->end.done || !vmm_run_out_is_empty (&session->out.out) ||
-        !vmm_run_out_is_empty (&session->err.out))
+    if (!session->guest_done || session->end.done || vmm_run_session_has_output (session))
         return;
     session->end.done = true;
     session->done (session->user);
@@ -125,6 +96,8 @@ on_sendable (gint fd, GIOCondition condition, gpointer user)
         g_byte_array_remove_range (session->to_send, 0, (guint)n);
     if (n < 0 && errno != EAGAIN && errno != EINTR)
         g_byte_array_set_size (session->to_send, 0);
+    if (session->to_send->len == 0)
+        send_more (session);
     if (session->to_send->len > 0)
         return G_SOURCE_CONTINUE;
     g_clear_pointer (&session->writable, g_source_unref);
@@ -142,11 +115,8 @@ send_frame (VmmRunSession *session, VmmRunType type, VmmRunStream stream, const 
     g_byte_array_append (session->to_send, header, sizeof header);
     if (len > 0)
         g_byte_array_append (session->to_send, body, (guint)len);
-    if (session->writable != NULL)
-        return;
-    session->writable = g_unix_fd_source_new (session->fd, G_IO_OUT);
-    g_source_set_callback (session->writable, G_SOURCE_FUNC (on_sendable), session, NULL);
-    g_source_attach (session->writable, session->context);
+    if (session->writable == NULL)
+        session->writable = attach (session, session->fd, G_IO_OUT, on_sendable);
 }
 
 static void
@@ -194,36 +164,58 @@ send_job (VmmRunSession *session)
     }
     for (guint i = 0; i < job->outputs->len; i++)
         send_string (session, VMM_RUN_OUTPUT, ((VmmRunOutput *)job->outputs->pdata[i])->guest_path);
-    send_number (session, VMM_RUN_WINDOW, VMM_RUN_STDOUT, VMM_RUN_OUT_WINDOW);
-    send_number (session, VMM_RUN_WINDOW, VMM_RUN_STDERR, VMM_RUN_OUT_WINDOW);
-    send_number (session, VMM_RUN_WINDOW, VMM_RUN_FILES, VMM_RUN_OUT_WINDOW);
+    for (VmmRunStream stream = VMM_RUN_STDOUT; stream <= VMM_RUN_FILES; stream++) {
+        session->credits[stream].allowed = VMM_RUN_OUT_WINDOW;
+        send_number (session, VMM_RUN_WINDOW, stream, VMM_RUN_OUT_WINDOW);
+    }
     send_frame (session, VMM_RUN_START, 0, NULL, 0);
+}
+
+static void
+allow_owed (VmmRunSession *session, VmmRunStream stream)
+{
+    VmmRunCredit *credit = &session->credits[stream];
+
+    if (credit->owed < CREDIT_PORTION || session->to_send->len >= SEND_MAX || session->readable == NULL)
+        return;
+    credit->allowed += credit->owed;
+    send_number (session, VMM_RUN_WINDOW, stream, (uint32_t)credit->owed);
+    credit->owed = 0;
+}
+
+/* So many bytes of the guest's stream are no longer kept for it. */
+void
+vmm_run_session_give_back (VmmRunSession *session, VmmRunStream stream, size_t len)
+{
+    session->credits[stream].owed += len;
+    allow_owed (session, stream);
 }
 
 static void
 on_taken (void *user, size_t len)
 {
-    Output *output = user;
+    VmmRunOutputStream *output = user;
 
-    output->owed += len;
-    if (output->owed >= CREDIT_PORTION || vmm_run_out_is_empty (&output->out)) {
-        send_number (output->session, VMM_RUN_WINDOW, output->stream, (uint32_t)output->owed);
-        output->owed = 0;
-    }
-    check_done (output->session);
+    vmm_run_session_give_back (output->session, output->stream, len);
+    vmm_run_session_check_done (output->session);
 }
 
-/* As for a program here whose reader has gone. */
+/* As for a program here whose reader has gone. A disk without room is no better, but is told. */
 static void
-on_broken (void *user)
+on_broken (void *user, int error)
 {
-    Output *output = user;
+    VmmRunOutputStream *output = user;
+    VmmRunSessionEnd *end = &output->session->end;
 
+    if (vmm_char_sink_is_loss (&output->out.sink, error) && end->output_wrong == NULL)
+        end->output_wrong =
+            g_strdup_printf ("the command's standard %s: %s",
+                             output->stream == VMM_RUN_STDOUT ? "output" : "error", g_strerror (error));
     vmm_run_session_signal (output->session, LINUX_SIGPIPE);
 }
 
 static void
-init_output (VmmRunSession *session, Output *output, VmmRunStream stream, int fd)
+init_output (VmmRunSession *session, VmmRunOutputStream *output, VmmRunStream stream, int fd)
 {
     output->session = session;
     output->stream = stream;
@@ -233,11 +225,65 @@ init_output (VmmRunSession *session, Output *output, VmmRunStream stream, int fd
     output->out.user = output;
 }
 
-static void
-end_input (VmmRunSession *session)
+/* Nobody reads input any more, or there is none. */
+void
+vmm_run_session_end_input (VmmRunSession *session)
 {
     session->in_ended = true;
-    drop_source (&session->input);
+    session->ahead_len = 0;
+    vmm_run_session_drop_source (&session->input);
+}
+
+/* How much input the guest takes now. */
+static size_t
+sendable_input (const VmmRunSession *session)
+{
+    return session->to_send->len < SEND_MAX ? session->in_credit : 0;
+}
+
+/* How much may be read now. */
+static size_t
+readable_input (const VmmRunSession *session)
+{
+    size_t ahead = session->job->filter != NULL ? sizeof session->ahead - session->ahead_len : 0;
+
+    return session->ahead_len == 0 ? sendable_input (session) + ahead : ahead;
+}
+
+/* Sends what was read, and keeps what the guest has not allowed, as far as there is room. */
+static void
+pass_input (VmmRunSession *session, const uint8_t *data, size_t len)
+{
+    size_t now = session->ahead_len == 0 ? MIN (len, sendable_input (session)) : 0;
+    size_t later = MIN (len - now, sizeof session->ahead - session->ahead_len);
+
+    if (now > 0)
+        send_frame (session, VMM_RUN_DATA, VMM_RUN_STDIN, data, now);
+    session->in_credit -= now;
+    memcpy (session->ahead + session->ahead_len, data + now, later);
+    session->ahead_len += later;
+}
+
+static void
+send_end_of_input (VmmRunSession *session)
+{
+    send_frame (session, VMM_RUN_EOF, VMM_RUN_STDIN, NULL, 0);
+    vmm_run_session_end_input (session);
+}
+
+static void
+pass_ahead (VmmRunSession *session)
+{
+    size_t len = MIN (session->ahead_len, sendable_input (session));
+
+    if (len == 0)
+        return;
+    send_frame (session, VMM_RUN_DATA, VMM_RUN_STDIN, session->ahead, len);
+    session->in_credit -= len;
+    session->ahead_len -= len;
+    memmove (session->ahead, session->ahead + len, session->ahead_len);
+    if (session->ahead_len == 0 && session->in_at_end)
+        send_end_of_input (session);
 }
 
 static gboolean
@@ -245,286 +291,117 @@ on_input (gint fd, GIOCondition condition, gpointer user)
 {
     VmmRunSession *session = user;
     uint8_t data[16384];
-    ssize_t n = read (fd, data, MIN (sizeof data, session->in_credit));
+    size_t max = MIN (sizeof data, readable_input (session));
+    ssize_t n;
 
+    if (max == 0 && session->job->filter == NULL) {
+        g_clear_pointer (&session->input, g_source_unref);
+        return G_SOURCE_REMOVE;
+    }
+    /* Without room, keys are for the filter alone. */
+    n = read (fd, data, max > 0 ? max : 64);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return G_SOURCE_CONTINUE;
     if (n <= 0) {
-        send_frame (session, VMM_RUN_EOF, VMM_RUN_STDIN, NULL, 0);
-        end_input (session);
+        session->in_at_end = true;
+        vmm_run_session_drop_source (&session->input);
+        if (session->ahead_len == 0)
+            send_end_of_input (session);
         return G_SOURCE_REMOVE;
     }
     if (session->job->filter != NULL)
         n = (ssize_t)session->job->filter (session->job->filter_user, data, (size_t)n);
-    if (n > 0)
-        send_frame (session, VMM_RUN_DATA, VMM_RUN_STDIN, data, (size_t)n);
-    session->in_credit -= (size_t)n;
-    if (session->in_credit > 0)
-        return G_SOURCE_CONTINUE;
-    g_clear_pointer (&session->input, g_source_unref);
-    return G_SOURCE_REMOVE;
+    pass_input (session, data, (size_t)n);
+    return G_SOURCE_CONTINUE;
 }
 
 static void
 watch_input (VmmRunSession *session)
 {
-    if (session->input != NULL || session->in_ended || session->in_credit == 0)
+    if (session->input != NULL || session->in_at_end || session->in_ended || session->readable == NULL ||
+        (readable_input (session) == 0 && session->job->filter == NULL))
         return;
-    if (session->job->in_fd < 0) {
-        send_frame (session, VMM_RUN_EOF, VMM_RUN_STDIN, NULL, 0);
-        session->in_ended = true;
-        return;
-    }
-    session->input = g_unix_fd_source_new (session->job->in_fd, G_IO_IN | G_IO_HUP | G_IO_ERR);
-    g_source_set_callback (session->input, G_SOURCE_FUNC (on_input), session, NULL);
-    g_source_attach (session->input, session->context);
+    session->input = attach (session, session->job->in_fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_input);
 }
 
-static void
-note_file (VmmRunSession *session, char *why)
+/* The guest takes so much more input. */
+void
+vmm_run_session_allow_input (VmmRunSession *session, uint32_t more)
 {
-    if (session->end.files_wrong == NULL)
-        session->end.files_wrong = why;
-    else
-        g_free (why);
-}
-
-static const VmmRunOutput *
-next_output (VmmRunSession *session)
-{
-    const GPtrArray *outputs = session->job->outputs;
-
-    return session->n_outputs < outputs->len ? outputs->pdata[session->n_outputs] : NULL;
-}
-
-static void
-take_files (VmmRunSession *session, const uint8_t *data, size_t len)
-{
-    const VmmRunOutput *output = next_output (session);
-    g_autoptr (GError) error = NULL;
-
-    if (output == NULL) {
-        fail (session, "the guest sends files that it was not asked for");
-        return;
-    }
-    if (session->files == NULL)
-        session->files = vmm_run_files_new (output->guest_path, output->host_path, FILES_MAX, &error);
-    /* What cannot be stored is taken all the same: the rest of the job goes on. */
-    if (session->files == NULL || !vmm_run_files_feed (session->files, (VmmSpan){data, len}, &error))
-        note_file (session, error != NULL ? g_strdup (error->message) : NULL);
-    session->files_owed += len;
-    if (session->files_owed >= CREDIT_PORTION) {
-        send_number (session, VMM_RUN_WINDOW, VMM_RUN_FILES, (uint32_t)session->files_owed);
-        session->files_owed = 0;
-    }
-}
-
-static void
-end_files (VmmRunSession *session)
-{
-    g_autoptr (GError) error = NULL;
-
-    if (next_output (session) == NULL) {
-        fail (session, "the guest ends files that it was not asked for");
-        return;
-    }
-    if (session->files != NULL && !vmm_run_files_finish (session->files, &error))
-        note_file (session, g_strdup (error->message));
-    g_clear_pointer (&session->files, vmm_run_files_free);
-    session->n_outputs++;
-}
-
-static void
-take_file_failed (VmmRunSession *session, const uint8_t *body, size_t len)
-{
-    g_autofree char *path = len > 4 ? make_line (body + 4, len - 4) : g_strdup ("");
-    uint32_t error = vmm_run_get32 (body);
-
-    note_file (session, g_strdup_printf ("out \"%s\": it did not come back from the guest: %s", path,
-                                         error < 4096 ? g_strerror ((int)error) : "an error that is none"));
-}
-
-static void
-take_data (VmmRunSession *session, unsigned stream, const uint8_t *body, size_t len)
-{
-    Output *output = stream == VMM_RUN_STDOUT ? &session->out : &session->err;
-
-    if (stream == VMM_RUN_FILES)
-        take_files (session, body, len);
-    else if ((stream != VMM_RUN_STDOUT && stream != VMM_RUN_STDERR) || output->ended)
-        fail (session, "the guest sends data on a stream that is not there");
-    else if (!vmm_run_out_put (&output->out, body, len))
-        fail (session, "the guest sends more than it was allowed to");
-}
-
-static void
-take_eof (VmmRunSession *session, unsigned stream)
-{
-    switch (stream) {
-    case VMM_RUN_STDIN:
-        end_input (session);
-        break;
-    case VMM_RUN_STDOUT:
-        session->out.ended = true;
-        break;
-    case VMM_RUN_STDERR:
-        session->err.ended = true;
-        break;
-    case VMM_RUN_FILES:
-        end_files (session);
-        break;
-    default:
-        fail (session, "the guest ends a stream that is not there");
-    }
-}
-
-static void
-take_exit (VmmRunSession *session, const uint8_t *body, size_t len)
-{
-    uint32_t kind = vmm_run_get32 (body);
-
-    if (session->end.kind >= 0 || kind > VMM_RUN_NOT_STARTED) {
-        fail (session, "the guest tells of an end that cannot be");
-        return;
-    }
-    session->end.kind = (int)kind;
-    session->end.status = vmm_run_get32 (body + 4);
-    if (len > 8)
-        session->end.message = make_line (body + 8, len - 8);
-}
-
-static void
-take_hello (VmmRunSession *session, const uint8_t *body)
-{
-    if (vmm_run_get32 (body) != VMM_RUN_VERSION) {
-        fail (session, "the guest's init is not this vmm's own");
-        return;
-    }
-    session->end.greeted = true;
-}
-
-static void
-take_window (VmmRunSession *session, unsigned stream, const uint8_t *body)
-{
-    uint32_t more = vmm_run_get32 (body);
-
-    if (stream != VMM_RUN_STDIN || session->in_credit + more > VMM_RUN_OUT_WINDOW) {
-        fail (session, "the guest allows what nobody sends");
-        return;
-    }
     session->in_credit += more;
+    pass_ahead (session);
     watch_input (session);
 }
 
+/* All that waited is sent: what was held back follows. */
 static void
-take_done (VmmRunSession *session)
+send_more (VmmRunSession *session)
 {
-    session->guest_done = true;
-    drop_source (&session->input);
+    for (VmmRunStream stream = VMM_RUN_STDOUT; stream <= VMM_RUN_FILES; stream++)
+        allow_owed (session, stream);
+    pass_ahead (session);
+    watch_input (session);
+}
+
+/* The guest has said its last word. */
+void
+vmm_run_session_say_bye (VmmRunSession *session)
+{
+    vmm_run_session_end_input (session);
     send_frame (session, VMM_RUN_BYE, 0, NULL, 0);
-    check_done (session);
+    vmm_run_session_drop_source (&session->readable);
 }
 
-/* How long the body of each type is, at least, that a guest may send. */
-static int
-least_body (unsigned type)
+static bool
+check_string (const char *what, const char *text, size_t *total, GError **error)
 {
-    switch (type) {
-    case VMM_RUN_DATA:
-    case VMM_RUN_EOF:
-    case VMM_RUN_STARTED:
-    case VMM_RUN_DONE:
-        return 0;
-    case VMM_RUN_HELLO:
-    case VMM_RUN_WINDOW:
-    case VMM_RUN_FILE_FAILED:
-        return 4;
-    case VMM_RUN_EXIT:
-        return 8;
-    default:
-        return -1;
-    }
+    size_t len = text != NULL ? strlen (text) : 0;
+
+    *total += len + 1 + sizeof (void *);
+    /* The body of PTY has two numbers before its string. */
+    if (len + 4 <= VMM_RUN_BODY_MAX && *total <= VMM_RUN_STRINGS_MAX)
+        return true;
+    if (len + 4 > VMM_RUN_BODY_MAX)
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
+                     "run: %s \"%.20s…\" is %zu bytes long: %u at most can be given to the guest", what, text,
+                     len, VMM_RUN_BODY_MAX - 4);
+    else
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
+                     "run: the command's arguments and variables are more than %u MiB: put them into a file",
+                     VMM_RUN_STRINGS_MAX >> 20);
+    return false;
 }
 
-static void
-take_frame (VmmRunSession *session, const uint8_t *header, const uint8_t *body, size_t len)
+/**
+ * vmm_run_job_check:
+ *
+ * Returns: false with %VMM_ERROR_USAGE for what the protocol has no room for
+ */
+bool
+vmm_run_job_check (const VmmRunJob *job, GError **error)
 {
-    int least = least_body (header[0]);
+    size_t total = 0;
 
-    if (least < 0 || len < (size_t)least || (!session->end.greeted && header[0] != VMM_RUN_HELLO)) {
-        fail (session, "the guest's init says what nobody understands");
-        return;
+    for (char **arg = job->argv; *arg != NULL; arg++) {
+        if (!check_string ("the argument", *arg, &total, error))
+            return false;
     }
-    switch (header[0]) {
-    case VMM_RUN_HELLO:
-        take_hello (session, body);
-        break;
-    case VMM_RUN_DATA:
-        take_data (session, header[1], body, len);
-        break;
-    case VMM_RUN_EOF:
-        take_eof (session, header[1]);
-        break;
-    case VMM_RUN_WINDOW:
-        take_window (session, header[1], body);
-        break;
-    case VMM_RUN_EXIT:
-        take_exit (session, body, len);
-        break;
-    case VMM_RUN_FILE_FAILED:
-        take_file_failed (session, body, len);
-        break;
-    case VMM_RUN_DONE:
-        take_done (session);
-        break;
-    default: /* STARTED: it will tell by its data */
-        break;
+    for (guint i = 0; i < job->env->len; i++) {
+        if (!check_string ("the variable", job->env->pdata[i], &total, error))
+            return false;
     }
-}
-
-/* Takes the frames that are whole. */
-static void
-take_frames (VmmRunSession *session)
-{
-    size_t at = 0;
-
-    while (!session->broken && !session->guest_done && session->frame->len - at >= VMM_RUN_HEADER) {
-        const uint8_t *header = session->frame->data + at;
-        uint32_t len = vmm_run_get32 (header + 4);
-
-        if (len > VMM_RUN_BODY_MAX) {
-            fail (session, "the guest's init says what nobody understands");
-            break;
-        }
-        if (session->frame->len - at - VMM_RUN_HEADER < len)
-            break;
-        take_frame (session, header, header + VMM_RUN_HEADER, len);
-        at += VMM_RUN_HEADER + len;
+    for (guint i = 0; i < job->outputs->len; i++) {
+        if (!check_string ("the output", ((VmmRunOutput *)job->outputs->pdata[i])->guest_path, &total, error))
+            return false;
     }
-    g_byte_array_remove_range (session->frame, 0, (guint)at);
-}
-
-static gboolean
-on_readable (gint fd, GIOCondition condition, gpointer user)
-{
-    VmmRunSession *session = user;
-    uint8_t data[16384];
-    ssize_t n = recv (fd, data, sizeof data, MSG_DONTWAIT);
-
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return G_SOURCE_CONTINUE;
-    if (n <= 0) { /* the machine has gone: its verdict tells */
-        drop_source (&session->readable);
-        return G_SOURCE_REMOVE;
-    }
-    g_byte_array_append (session->frame, data, (guint)n);
-    take_frames (session);
-    return session->readable != NULL ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+    return check_string ("the folder", job->folder, &total, error) &&
+           check_string ("the user", job->user, &total, error) &&
+           check_string ("the terminal", job->term, &total, error);
 }
 
 /**
  * vmm_run_session_new:
- * @job: what is to be run; outlives the session
+ * @job: what is to be run, which vmm_run_job_check() has accepted; outlives the session
  * @fd: a stream socket whose other end is the guest's port; taken over
  * @context: the one of the caller's thread
  * @done: the guest is done with the job, and its output is written; or it breaks the rules
@@ -539,7 +416,7 @@ vmm_run_session_new (const VmmRunJob *job, int fd, GMainContext *context, void (
     VmmRunSession *session = g_new0 (VmmRunSession, 1);
 
     session->job = job;
-    session->context = context;
+    session->context = g_main_context_ref (context);
     session->fd = fd;
     session->to_send = g_byte_array_new ();
     session->frame = g_byte_array_new ();
@@ -548,10 +425,13 @@ vmm_run_session_new (const VmmRunJob *job, int fd, GMainContext *context, void (
     session->user = user;
     init_output (session, &session->out, VMM_RUN_STDOUT, job->out_fd);
     init_output (session, &session->err, VMM_RUN_STDERR, job->err_fd);
-    session->readable = g_unix_fd_source_new (fd, G_IO_IN | G_IO_HUP | G_IO_ERR);
-    g_source_set_callback (session->readable, G_SOURCE_FUNC (on_readable), session, NULL);
-    g_source_attach (session->readable, context);
+    session->readable = attach (session, fd, G_IO_IN | G_IO_HUP | G_IO_ERR, vmm_run_session_on_readable);
     send_job (session);
+    if (job->in_fd >= 0) {
+        watch_input (session);
+    } else {
+        send_end_of_input (session);
+    }
     return session;
 }
 
@@ -571,8 +451,11 @@ vmm_run_session_free (VmmRunSession *session)
     vmm_run_out_clear (&session->err.out);
     g_byte_array_unref (session->to_send);
     g_byte_array_unref (session->frame);
+    g_main_context_unref (session->context);
     g_free (session->end.message);
+    g_free (session->end.broken);
     g_free (session->end.files_wrong);
+    g_free (session->end.output_wrong);
     g_free (session);
 }
 
@@ -587,7 +470,7 @@ vmm_run_session_resize (VmmRunSession *session, unsigned columns, unsigned rows)
     uint8_t body[4];
 
     put_size (body, columns, rows);
-    if (session->job->term != NULL && !session->guest_done)
+    if (session->job->term != NULL)
         send_frame (session, VMM_RUN_RESIZE, 0, body, sizeof body);
 }
 
@@ -600,31 +483,67 @@ vmm_run_session_resize (VmmRunSession *session, unsigned columns, unsigned rows)
 bool
 vmm_run_session_signal (VmmRunSession *session, uint32_t number)
 {
-    if (session->readable == NULL || !session->end.greeted || session->end.kind >= 0 || session->guest_done ||
-        number < 1 || number > 64)
+    if (session->readable == NULL || !session->end.greeted || session->end.kind >= 0 || number < 1 ||
+        number > SIGNAL_LAST)
         return false;
     send_number (session, VMM_RUN_SIGNAL, 0, number);
     return true;
 }
 
 /**
+ * vmm_run_session_hear_out:
+ *
+ * The machine has ended: takes what it had sent before. What is missing now will not come.
+ */
+void
+vmm_run_session_hear_out (VmmRunSession *session)
+{
+    while (session->readable != NULL) {
+        uint8_t byte;
+
+        if (recv (session->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0 && errno != EINTR)
+            break;
+        vmm_run_session_on_readable (session->fd, G_IO_IN, session);
+    }
+    stop (session);
+    vmm_run_session_miss_files (session);
+}
+
+/**
+ * vmm_run_session_is_complete:
+ *
+ * Returns: whether the guest has said its last word
+ */
+bool
+vmm_run_session_is_complete (const VmmRunSession *session)
+{
+    return session->guest_done;
+}
+
+/**
+ * vmm_run_session_has_output:
+ *
+ * Returns: whether some of the command's output waits for its reader
+ */
+bool
+vmm_run_session_has_output (const VmmRunSession *session)
+{
+    return !vmm_run_out_is_empty (&session->out.out) || !vmm_run_out_is_empty (&session->err.out);
+}
+
+/**
  * vmm_run_session_flush:
  * @patience_us: how long to wait for each reader
  *
- * The machine has ended: what came of the command's output is written.
+ * Writes what there is of the command's output.
  */
 void
 vmm_run_session_flush (VmmRunSession *session, int64_t patience_us)
 {
-    while (session->readable != NULL && on_readable (session->fd, G_IO_IN, session) == G_SOURCE_CONTINUE) {
-        uint8_t byte;
-
-        if (recv (session->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
-            break;
-    }
-    stop (session);
     vmm_run_out_flush (&session->out.out, patience_us);
     vmm_run_out_flush (&session->err.out, patience_us);
+    if (vmm_run_session_has_output (session) && session->end.output_wrong == NULL)
+        session->end.output_wrong = g_strdup ("the end of the command's output was not read, and is lost");
 }
 
 /**

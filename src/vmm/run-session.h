@@ -56,28 +56,38 @@ typedef struct {
  * VmmRunSessionEnd:
  * @greeted: the guest has spoken at all
  * @kind: a VmmRunKind of the protocol, or -1 while the command has not ended
- * @status: what belongs to it
- * @message: (nullable): what the guest says, or what broke the session; valid UTF-8 without control
- * characters
+ * @status: what belongs to it: an exit status of 0 to 255, a signal of 1 to 64, an errno up to 4095
+ * @message: (nullable): of a command that was not started: why, as the guest says
+ * @broken: (nullable): how the guest broke the rules; nothing is heard of it any more
  * @files_wrong: (nullable): the first file that did not come back, and why
+ * @output_wrong: (nullable): why a part of the command's output is lost
  * @done: the guest has said its last word, and all of its output is written
+ *
+ * All texts are valid UTF-8 without control characters.
  */
 typedef struct {
     bool greeted;
     int kind;
     uint32_t status;
     char *message;
+    char *broken;
     char *files_wrong;
+    char *output_wrong;
     bool done;
 } VmmRunSessionEnd;
 
 typedef struct _VmmRunSession VmmRunSession;
+
+bool vmm_run_job_check (const VmmRunJob *job, GError **error);
 
 VmmRunSession *vmm_run_session_new (const VmmRunJob *job, int fd, GMainContext *context,
                                     void (*done) (void *user), void *user);
 void vmm_run_session_free (VmmRunSession *session);
 void vmm_run_session_resize (VmmRunSession *session, unsigned columns, unsigned rows);
 bool vmm_run_session_signal (VmmRunSession *session, uint32_t number);
+void vmm_run_session_hear_out (VmmRunSession *session);
+bool vmm_run_session_is_complete (const VmmRunSession *session);
+bool vmm_run_session_has_output (const VmmRunSession *session);
 void vmm_run_session_flush (VmmRunSession *session, int64_t patience_us);
 const VmmRunSessionEnd *vmm_run_session_end (const VmmRunSession *session);
 

@@ -14,36 +14,17 @@
 
 #include <errno.h>
 #include <glib-unix.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "vmm-init/protocol.h"
 #include "vmm/error.h"
 #include "vmm/machine-internal.h"
-#include "vmm/run-initrd.h"
-#include "vmm/run-session.h"
+#include "vmm/run-internal.h"
 
 /* Of the console, the last so many bytes are kept. */
 #define CONSOLE_MAX (256u << 10)
 #define PATIENCE_US (5 * G_USEC_PER_SEC)
-
-struct _VmmRun {
-    VmmRunJob job;
-    char *root;
-    char *modules;
-    GPtrArray *copies; /* of VmmRunCopy */
-    int log_fd;        /* -1: none; borrowed */
-    VmmRunInitrds initrds;
-    int guest_ends[2]; /* of the port and of the console: the machine borrows them */
-    int console_fd;
-    GSource *console_source;
-    GString *console;
-    VmmMachine *machine;
-    VmmRunSession *session;
-    char *message;
-    VmmRunResult result;
-};
 
 static void
 free_copy (gpointer data)
@@ -96,14 +77,18 @@ close_fd (int *fd)
     *fd = -1;
 }
 
+/* What was made for the machine. */
 static void
-drop_console (VmmRun *run)
+drop_parts (VmmRun *run)
 {
     if (run->console_source != NULL) {
         g_source_destroy (run->console_source);
         g_clear_pointer (&run->console_source, g_source_unref);
     }
     close_fd (&run->console_fd);
+    close_fd (&run->guest_ends[0]);
+    close_fd (&run->guest_ends[1]);
+    vmm_run_initrds_clear (&run->initrds);
 }
 
 /**
@@ -119,10 +104,7 @@ vmm_run_free (VmmRun *run)
         return;
     vmm_machine_free (run->machine);
     vmm_run_session_free (run->session);
-    drop_console (run);
-    close_fd (&run->guest_ends[0]);
-    close_fd (&run->guest_ends[1]);
-    vmm_run_initrds_clear (&run->initrds);
+    drop_parts (run);
     g_strfreev (run->job.argv);
     g_ptr_array_unref (run->job.env);
     g_ptr_array_unref (run->job.outputs);
@@ -135,231 +117,6 @@ vmm_run_free (VmmRun *run)
     g_free (run->modules);
     g_free (run->message);
     g_free (run);
-}
-
-static void
-set_text (char **text, const char *value)
-{
-    g_free (*text);
-    *text = g_strdup (value);
-}
-
-/**
- * vmm_run_set_command:
- * @run: a run
- * @argv: (array zero-terminated=1): the command, as execvp() takes it in the guest, and its arguments; at
- *   least one, copied
- *
- * Since: 0.1
- */
-void
-vmm_run_set_command (VmmRun *run, const char *const *argv)
-{
-    g_strfreev (run->job.argv);
-    run->job.argv = g_strdupv ((char **)argv);
-}
-
-/**
- * vmm_run_set_folder:
- * @run: a run
- * @path: (nullable): the command's working directory in the guest; NULL is the root
- *
- * Since: 0.1
- */
-void
-vmm_run_set_folder (VmmRun *run, const char *path)
-{
-    set_text (&run->job.folder, path);
-}
-
-/**
- * vmm_run_set_user:
- * @run: a run
- * @user: (nullable): who runs the command: a name that the guest knows or a number, and a group after a colon
- *   if wanted; NULL is root
- *
- * Since: 0.1
- */
-void
-vmm_run_set_user (VmmRun *run, const char *user)
-{
-    set_text (&run->job.user, user);
-}
-
-/**
- * vmm_run_add_env:
- * @run: a run
- * @assignment: NAME=value, for the command's environment; a later one of the same name holds
- * @error: %VMM_ERROR_USAGE
- *
- * Returns: false when there is no name
- * Since: 0.1
- */
-bool
-vmm_run_add_env (VmmRun *run, const char *assignment, GError **error)
-{
-    const char *equals = strchr (assignment, '=');
-
-    if (equals == NULL || equals == assignment) {
-        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "env \"%s\": say NAME=value", assignment);
-        return false;
-    }
-    for (guint i = 0; i < run->job.env->len; i++) {
-        if (strncmp (run->job.env->pdata[i], assignment, (size_t)(equals - assignment) + 1) == 0)
-            g_ptr_array_remove_index (run->job.env, i--);
-    }
-    g_ptr_array_add (run->job.env, g_strdup (assignment));
-    return true;
-}
-
-/**
- * vmm_run_set_root:
- * @run: a run
- * @path: (nullable): the guest's root: a folder, an archive (tar or cpio, compressed in any way) or a disk's
- *   image (raw or qcow2), which is not changed; NULL is busybox of the host
- *
- * Since: 0.1
- */
-void
-vmm_run_set_root (VmmRun *run, const char *path)
-{
-    set_text (&run->root, path);
-}
-
-/**
- * vmm_run_set_modules:
- * @run: a run
- * @path: (nullable): where the kernel's modules are: a folder or a Debian package; NULL: they are looked for
- *   beside the kernel
- *
- * Since: 0.1
- */
-void
-vmm_run_set_modules (VmmRun *run, const char *path)
-{
-    set_text (&run->modules, path);
-}
-
-static bool
-check_guest_path (const char *key, const char *path, GError **error)
-{
-    if (g_path_is_absolute (path))
-        return true;
-    g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s \"%s\": a path in the guest begins with a slash", key,
-                 path);
-    return false;
-}
-
-/**
- * vmm_run_add_copy:
- * @run: a run
- * @host_path: a file, or a folder with all that is in it
- * @guest_path: where the guest is to have it; below it, when it ends in a slash
- * @error: %VMM_ERROR_USAGE
- *
- * Returns: false when @guest_path does not begin at the root
- * Since: 0.1
- */
-bool
-vmm_run_add_copy (VmmRun *run, const char *host_path, const char *guest_path, GError **error)
-{
-    VmmRunCopy copy = {0};
-
-    if (!check_guest_path ("copy", guest_path, error))
-        return false;
-    copy = (VmmRunCopy){g_strdup (host_path), g_strdup (guest_path)};
-    g_ptr_array_add (run->copies, g_memdup2 (&copy, sizeof copy));
-    return true;
-}
-
-/**
- * vmm_run_add_output:
- * @run: a run
- * @guest_path: a file or a folder of the guest, which comes back when the command has ended
- * @host_path: where it goes: below it, when it is a folder that exists
- * @error: %VMM_ERROR_USAGE
- *
- * Returns: false when @guest_path does not begin at the root
- * Since: 0.1
- */
-bool
-vmm_run_add_output (VmmRun *run, const char *guest_path, const char *host_path, GError **error)
-{
-    VmmRunOutput output = {0};
-
-    if (!check_guest_path ("out", guest_path, error))
-        return false;
-    output = (VmmRunOutput){g_strdup (guest_path), g_strdup (host_path)};
-    g_ptr_array_add (run->job.outputs, g_memdup2 (&output, sizeof output));
-    return true;
-}
-
-/**
- * vmm_run_set_streams:
- * @run: a run
- * @in_fd: what the command reads, or -1 for nothing
- * @out_fd: where its standard output goes, or -1 for nowhere
- * @err_fd: where its standard error goes, or -1
- *
- * Borrowed, and open until the run is freed. Their flags stay as they are.
- *
- * Since: 0.1
- */
-void
-vmm_run_set_streams (VmmRun *run, int in_fd, int out_fd, int err_fd)
-{
-    run->job.in_fd = in_fd;
-    run->job.out_fd = out_fd;
-    run->job.err_fd = err_fd;
-}
-
-/**
- * vmm_run_set_input_filter:
- * @run: a run
- * @filter: (nullable): sees the input before the command does
- * @user: what it gets
- *
- * Since: 0.1
- */
-void
-vmm_run_set_input_filter (VmmRun *run, VmmInputFilter filter, void *user)
-{
-    run->job.filter = filter;
-    run->job.filter_user = user;
-}
-
-/**
- * vmm_run_set_terminal:
- * @run: a run
- * @columns: of the terminal
- * @rows: of the terminal
- * @term: (nullable): its kind, as in the variable TERM; NULL for no terminal
- *
- * The command gets a terminal of its own, and all that it says goes to its standard output.
- *
- * Since: 0.1
- */
-void
-vmm_run_set_terminal (VmmRun *run, unsigned columns, unsigned rows, const char *term)
-{
-    set_text (&run->job.term, term);
-    run->job.columns = columns;
-    run->job.rows = rows;
-}
-
-/**
- * vmm_run_set_console_log:
- * @run: a run
- * @fd: where the serial console's text goes, or -1; borrowed
- *
- * A file, as a rule: a reader that stands still holds up the guest.
- *
- * Since: 0.1
- */
-void
-vmm_run_set_console_log (VmmRun *run, int fd)
-{
-    run->log_fd = fd;
 }
 
 static void
@@ -377,20 +134,30 @@ keep_console (VmmRun *run, const char *text, size_t len)
         done += (size_t)MAX (n, 0);
     }
     g_string_append_len (run->console, text, (gssize)len);
+    /* A NUL would hide what follows. */
+    for (size_t at = run->console->len - len; at < run->console->len; at++) {
+        if (run->console->str[at] == '\0')
+            run->console->str[at] = ' ';
+    }
     if (run->console->len > 2 * CONSOLE_MAX)
         g_string_erase (run->console, 0, (gssize)(run->console->len - CONSOLE_MAX));
 }
 
-/* False at the end. */
-static bool
+typedef enum { CONSOLE_READ, CONSOLE_EMPTY, CONSOLE_ENDED } ConsoleState;
+
+static ConsoleState
 read_console (VmmRun *run)
 {
     char text[8192];
     ssize_t n = recv (run->console_fd, text, sizeof text, MSG_DONTWAIT);
 
-    if (n > 0)
+    if (n > 0) {
         keep_console (run, text, (size_t)n);
-    return n > 0 || (n < 0 && errno == EINTR);
+        return CONSOLE_READ;
+    }
+    if (n < 0 && errno == EINTR)
+        return CONSOLE_READ;
+    return n < 0 && errno == EAGAIN ? CONSOLE_EMPTY : CONSOLE_ENDED;
 }
 
 static gboolean
@@ -398,7 +165,7 @@ on_console (gint fd, GIOCondition condition, gpointer user)
 {
     VmmRun *run = user;
 
-    if (read_console (run) || errno == EAGAIN)
+    if (read_console (run) != CONSOLE_ENDED)
         return G_SOURCE_CONTINUE;
     g_clear_pointer (&run->console_source, g_source_unref);
     return G_SOURCE_REMOVE;
@@ -411,10 +178,10 @@ on_session_done (void *user)
     VmmRun *run = user;
     const VmmRunSessionEnd *end = vmm_run_session_end (run->session);
 
-    if (end->done)
-        vmm_machine_end (run->machine, VMM_VERDICT_POWEROFF, 0, g_strdup ("its command has ended"), NULL);
+    if (end->broken != NULL)
+        vmm_machine_stop (run->machine, end->broken);
     else
-        vmm_machine_stop (run->machine, end->message);
+        vmm_machine_end (run->machine, VMM_VERDICT_POWEROFF, 0, g_strdup ("its command has ended"), NULL);
 }
 
 /* A pair of sockets; one end is for the machine. */
@@ -500,7 +267,7 @@ check (const VmmRun *run, const VmmConfig *config, GError **error)
         wrong = "run: name a Linux kernel, with --kernel";
     if (wrong != NULL)
         g_set_error_literal (error, VMM_ERROR, VMM_ERROR_USAGE, wrong);
-    return wrong == NULL;
+    return wrong == NULL && vmm_run_job_check (&run->job, error);
 }
 
 /**
@@ -524,7 +291,7 @@ vmm_run_make_machine (VmmRun *run, const VmmConfig *config, GError **error)
     if (!check (run, own, error))
         return NULL;
     own->reboots = false;
-    vmm_run_initrds_clear (&run->initrds);
+    drop_parts (run); /* of an attempt that failed */
     if (!add_initrds (run, own, error) || !add_root_disk (run, own, error) ||
         !add_consoles (run, own, &port, error)) {
         close_fd (&port);
@@ -544,14 +311,16 @@ vmm_run_make_machine (VmmRun *run, const VmmConfig *config, GError **error)
     return run->machine;
 }
 
-/* Why a command that the machine outlived, or did not, has no end. */
+/* Why the guest has not told all of the command's end. */
 static char *
 explain (const VmmRun *run, const VmmRunSessionEnd *end, const VmmVerdict *verdict)
 {
-    if (end->message != NULL)
-        return g_strdup (end->message);
+    if (end->broken != NULL)
+        return g_strdup (end->broken);
     if (verdict->kind != VMM_VERDICT_POWEROFF)
         return g_strdup (verdict->reason);
+    if (end->kind >= 0)
+        return g_strdup ("the guest powered off before all of its command's output had come");
     if (end->greeted)
         return g_strdup ("the guest powered off before its command had ended");
     if (run->initrds.has_modules)
@@ -564,55 +333,74 @@ explain (const VmmRun *run, const VmmRunSessionEnd *end, const VmmVerdict *verdi
 }
 
 static void
-judge (VmmRun *run, const VmmVerdict *verdict)
+set_command_end (VmmRun *run, const VmmRunSessionEnd *end)
 {
-    const VmmRunSessionEnd *end = vmm_run_session_end (run->session);
     VmmRunResult *result = &run->result;
 
-    *result = (VmmRunResult){.verdict = verdict, .files_failed = end->files_wrong != NULL};
-    g_clear_pointer (&run->message, g_free);
     switch (end->kind) {
     case VMM_RUN_EXITED:
         result->end = VMM_COMMAND_EXITED;
-        result->status = (int)(end->status & 0xff);
-        result->exit_code = result->status;
+        result->exit_code = (int)end->status;
         break;
     case VMM_RUN_SIGNALLED:
         result->end = VMM_COMMAND_SIGNALLED;
-        result->status = (int)(end->status & 0x7f);
-        result->exit_code = 128 + result->status;
+        result->exit_code = 128 + (int)end->status;
         break;
     case VMM_RUN_NOT_STARTED:
         result->end = VMM_COMMAND_NOT_STARTED;
-        result->status = (int)end->status;
         result->exit_code = end->status == ENOENT ? 127 : 126;
-        run->message = g_strdup (end->message != NULL ? end->message : "the command cannot be started");
+        run->message = *end->message != '\0' ? g_strdup (end->message)
+                                             : g_strdup_printf ("the command cannot be started: %s",
+                                                                g_strerror ((int)end->status));
         break;
     default:
-        result->exit_code = verdict->exit_code != 0 ? verdict->exit_code : VMM_EXIT_NO_END;
-        run->message = explain (run, end, verdict);
+        return;
     }
-    if (end->files_wrong != NULL && run->message == NULL) {
-        run->message = g_strdup (end->files_wrong);
-        /* A command that failed has a code that says more. */
-        if (result->exit_code == 0)
-            result->exit_code = VMM_EXIT_HOST_ERROR;
+    result->status = (int)end->status;
+}
+
+/* A command that failed has a code that says more than what befell its output. */
+static void
+add_failure (VmmRun *run, const char *why, int exit_code)
+{
+    if (run->message == NULL)
+        run->message = g_strdup (why);
+    if (run->result.exit_code == 0)
+        run->result.exit_code = exit_code;
+}
+
+static void
+judge (VmmRun *run, const VmmVerdict *verdict)
+{
+    const VmmRunSessionEnd *end = vmm_run_session_end (run->session);
+
+    run->result = (VmmRunResult){.verdict = verdict, .files_failed = end->files_wrong != NULL};
+    g_clear_pointer (&run->message, g_free);
+    set_command_end (run, end);
+    if (end->kind < 0 || !vmm_run_session_is_complete (run->session)) {
+        g_autofree char *why = explain (run, end, verdict);
+        bool told = end->broken == NULL && verdict->exit_code != 0;
+
+        add_failure (run, why, told ? verdict->exit_code : VMM_EXIT_NO_END);
     }
+    if (end->output_wrong != NULL)
+        add_failure (run, end->output_wrong, VMM_EXIT_HOST_ERROR);
+    if (end->files_wrong != NULL)
+        add_failure (run, end->files_wrong, VMM_EXIT_HOST_ERROR);
     /* The machine may have failed after the command: what it wrote to a disk is lost. */
-    if (verdict->kind == VMM_VERDICT_HOST_ERROR && run->message == NULL) {
-        run->message = g_strdup (verdict->reason);
-        result->exit_code = verdict->exit_code;
-    }
-    result->message = run->message;
+    if (verdict->kind == VMM_VERDICT_HOST_ERROR)
+        add_failure (run, verdict->reason, verdict->exit_code);
+    run->result.message = run->message;
 }
 
 /**
  * vmm_run_wait:
  * @run: a run whose machine was made
- * @error: %VMM_ERROR_HOST: the machine could not be started
+ * @error: %VMM_ERROR_HOST: the machine could not be started; %VMM_ERROR_USAGE: there is none
  *
  * Starts the machine if it was not, runs its context until it has ended, and writes the rest of the command's
- * output.
+ * output. A reader of that which stands still is waited for, as any program would; but not when the machine
+ * ended by itself, or by vmm_run_stop().
  *
  * Returns: (transfer none) (nullable): how it ended
  * Since: 0.1
@@ -620,15 +408,42 @@ judge (VmmRun *run, const VmmVerdict *verdict)
 const VmmRunResult *
 vmm_run_wait (VmmRun *run, GError **error)
 {
-    const VmmVerdict *verdict = vmm_machine_run (run->machine, error);
+    const VmmVerdict *verdict;
 
+    if (run->machine == NULL) {
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "run: it has no machine yet");
+        return NULL;
+    }
+    verdict = vmm_machine_run (run->machine, error);
     if (verdict == NULL)
         return NULL;
-    vmm_run_session_flush (run->session, PATIENCE_US);
-    while (run->console_fd >= 0 && read_console (run))
+    vmm_run_session_hear_out (run->session);
+    while (!run->stopped && vmm_run_session_is_complete (run->session) &&
+           vmm_run_session_has_output (run->session))
+        g_main_context_iteration (run->machine->context, TRUE);
+    vmm_run_session_flush (run->session, run->stopped ? 0 : PATIENCE_US);
+    while (run->console_fd >= 0 && read_console (run) == CONSOLE_READ)
         ;
     judge (run, verdict);
     return &run->result;
+}
+
+/**
+ * vmm_run_stop:
+ * @run: a run
+ * @reason: (nullable): who or what stops it, for the verdict
+ *
+ * Ends the machine, unless it has ended, without asking the guest; and vmm_run_wait() waits for nobody who
+ * does not read the command's output.
+ *
+ * Since: 0.1
+ */
+void
+vmm_run_stop (VmmRun *run, const char *reason)
+{
+    run->stopped = true;
+    if (run->machine != NULL)
+        vmm_machine_stop (run->machine, reason);
 }
 
 /**

@@ -46,8 +46,8 @@ typedef enum {
  * VmmRunResult:
  * @end: how the command ended
  * @status: its exit status; the number of the signal; or the errno of the start (as Linux counts)
- * @message: (nullable): one line for people: why it was not started, why there is no end, or which file did
- * not come back
+ * @message: (nullable): one line for people: why it was not started, why there is no end, which file did not
+ * come back, or why output is lost
  * @exit_code: what a program should exit with: the command's status, 128 and the signal's number, 127 for a
  * command that is not there and 126 for one that cannot be started; else one of the codes in vmm(1)
  * @files_failed: at least one file that was to come back did not
@@ -81,6 +81,7 @@ VMM_EXPORT void vmm_run_set_terminal (VmmRun *run, unsigned columns, unsigned ro
 VMM_EXPORT void vmm_run_set_console_log (VmmRun *run, int fd);
 VMM_EXPORT VmmMachine *vmm_run_make_machine (VmmRun *run, const VmmConfig *config, GError **error);
 VMM_EXPORT const VmmRunResult *vmm_run_wait (VmmRun *run, GError **error);
+VMM_EXPORT void vmm_run_stop (VmmRun *run, const char *reason);
 VMM_EXPORT void vmm_run_resize_terminal (VmmRun *run, unsigned columns, unsigned rows);
 VMM_EXPORT bool vmm_run_send_signal (VmmRun *run, int number);
 VMM_EXPORT char *vmm_run_get_console (const VmmRun *run);
