@@ -26,7 +26,8 @@ begin (void *data, const VmmCpioReadEntry *e, GError **error)
 static bool
 content (void *data, VmmSpan bytes, GError **error)
 {
-    g_string_append_len (data, (const char *)bytes.data, (gssize)bytes.len);
+    for (size_t i = 0; i < bytes.len; i++)
+        g_string_append_c (data, bytes.data[i] != 0 ? (char)bytes.data[i] : '.');
     return true;
 }
 

@@ -9,8 +9,8 @@
 
 /*
  * "NAME MODE UID:GID MTIME", then "#INODE*NLINK" of what has several names, ">TARGET" of links, "MAJOR,MINOR"
- * of devices, "=CONTENT" of files. NULL when the archive is damaged or not complete. @step: bytes fed at
- * once.
+ * of devices, "=CONTENT" of files, with a dot for each NUL. NULL when the archive is damaged or not complete.
+ * @step: bytes fed at once.
  */
 char *cpio_list (VmmSpan archive, size_t step);
 char *cpio_list_fd (int fd);
