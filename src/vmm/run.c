@@ -20,6 +20,7 @@
 #include "vmm-init/protocol.h"
 #include "vmm/error.h"
 #include "vmm/machine-internal.h"
+#include "vmm/run-files.h"
 #include "vmm/run-internal.h"
 
 /* Of the console, the last so many bytes are kept. */
@@ -252,6 +253,20 @@ add_consoles (VmmRun *run, VmmConfig *config, int *ret_port, GError **error)
     return vmm_config_set (config, "serial", serial, error);
 }
 
+/* Before the command runs, not when it has made them. */
+static bool
+check_outputs (const VmmRun *run, GError **error)
+{
+    for (guint i = 0; i < run->job.outputs->len; i++) {
+        const VmmRunOutput *output = run->job.outputs->pdata[i];
+        g_autoptr (VmmRunFiles) files = vmm_run_files_new (output->guest_path, output->host_path, 0, error);
+
+        if (files == NULL)
+            return false;
+    }
+    return true;
+}
+
 static bool
 check (const VmmRun *run, const VmmConfig *config, GError **error)
 {
@@ -267,7 +282,7 @@ check (const VmmRun *run, const VmmConfig *config, GError **error)
         wrong = "run: name a Linux kernel, with --kernel";
     if (wrong != NULL)
         g_set_error_literal (error, VMM_ERROR, VMM_ERROR_USAGE, wrong);
-    return wrong == NULL && vmm_run_job_check (&run->job, error);
+    return wrong == NULL && vmm_run_job_check (&run->job, error) && check_outputs (run, error);
 }
 
 /**

@@ -82,6 +82,40 @@ CASES = [
     Case("config: a wrong line", ("--config", "@config"), USAGE, r'@config:3: mem "3": .*'),
 ]
 
+# vmm run: behind the command "run".
+RUN_CASES = [
+    Case("run: no command", ("--kernel", "@guest"), USAGE, r"run: there is no command: say it behind --"),
+    Case("run: no command behind --", ("--kernel", "@guest", "--"), USAGE, r"run: there is no command: say it behind --"),
+    Case("run: no kernel", ("--", "true"), USAGE, r"run: name a Linux kernel, with --kernel"),
+    Case("run: kernel missing", ("--root", "@folder", "--kernel", "@none", "--", "true"), USAGE,
+         r'kernel "@none": No such file or directory'),
+    Case("run: kernel is text", ("--root", "@folder", "--kernel", "@text", "--", "true"), NOT_BOOTABLE, r'kernel "@text": not a kernel: .*'),
+    Case("run: kernel is not Linux", ("--root", "@folder", "--kernel", "@guest", "--", "true"), NOT_BOOTABLE,
+         r'kernel "@guest": only Linux can run a command'),
+    Case("run: root missing", ("--kernel", "@guest", "--root", "@none", "--", "true"), USAGE, r'root "@none": No such file or directory'),
+    Case("run: root is a pipe", ("--kernel", "@guest", "--root", "@fifo", "--", "true"), USAGE,
+         r'root "@fifo": name a folder, an archive \(tar or cpio\) or a disk\'s image'),
+    Case("run: root is text", ("--kernel", "@guest", "--root", "@text", "--", "true"), USAGE, r'root: archive "@text": .*'),
+    Case("run: copy without a colon", ("--copy", "file", "--", "true"), USAGE, r'copy "file": say SOURCE:DESTINATION, the second one in the guest'),
+    Case("run: copy to a relative path", ("--copy", "file:opt", "--", "true"), USAGE,
+         r'copy "opt": a path in the guest begins with a slash'),
+    Case("run: out without a place", ("--out", "/w:", "--", "true"), USAGE, r'out "/w:": say SOURCE:DESTINATION, the first one in the guest'),
+    Case("run: out from a relative path", ("--out", "w:here", "--", "true"), USAGE, r'out "w": a path in the guest begins with a slash'),
+    Case("run: out to nowhere", ("--kernel", "@guest", "--out", "/w:@none/w", "--", "true"), USAGE,
+         r'out(?:put)? "@none": No such file or directory'),
+    Case("run: out of all", ("--kernel", "@guest", "--out", "/:@folder", "--", "true"), USAGE,
+         r'output "/": name a file or a folder of the guest, not all of it'),
+    Case("run: env without a value", ("--env", "HOME", "--", "true"), USAGE, r'env "HOME": say NAME=value'),
+    Case("run: env without a name", ("--env", "=x", "--", "true"), USAGE, r'env "=x": say NAME=value'),
+    Case("run: an argument that is too long", ("--kernel", "@guest", "--", "echo", "x" * 70000), USAGE, r'run: the argument "x+…" is 70000 bytes long.*'),
+    Case("run: console-log: no such folder", ("--kernel", "@guest", "--console-log", "@none/log", "--", "true"), USAGE,
+         r'console-log "@none/log": No such file or directory'),
+    Case("run: json: a folder", ("--json", "@folder", "--", "true"), USAGE, r'json "@folder": this is a directory.*'),
+    Case("run: unknown option", ("--nonsense", "--", "true"), USAGE, r'.*--nonsense.*; see vmm run --help'),
+    Case("run: mem: 3", ("--mem", "3", "--", "true"), USAGE, r'mem "3": .*at least 8M.*'),
+]
+CASES += [case._replace(arguments=("run", *case.arguments)) for case in RUN_CASES]
+
 
 def make_files(folder, guest):
     elf = Path(guest).read_bytes()
@@ -187,7 +221,8 @@ def check_informative(vmm, folder):
     for arguments, pattern in ((["--help"], r"(?s).*--kernel.*--json.*Exit codes.*"), (["--version"], r"vmm \d+\.\d+.*\n"),
                                (["--print-cmdline", "--append", "quiet"], r"console=ttyS0 panic=-1.* quiet\n"),
                                (["--print-cmdline", "--cmdline", "a b"], r"a b\n"),
-                               (["boot", "--version"], r"vmm \d.*\n")):
+                               (["boot", "--version"], r"vmm \d.*\n"),
+                               (["run", "--help"], r"(?s).*COMMAND.*--root.*--out.*Exit codes.*127.*24.*")):
         done = run([vmm, *arguments])
         if done.returncode != 0 or done.stderr or not re.fullmatch(pattern, done.stdout):
             return "%s: exit code %d, %r, %r" % (arguments, done.returncode, done.stdout[:300], done.stderr)

@@ -133,6 +133,14 @@ Test (run, paths_in_the_guest_are_absolute)
     cr_expect (vmm_run_add_output (run, "/opt", "file", NULL));
 }
 
+Test (run, outputs_without_a_place)
+{
+    vmm_run_set_command (run, command);
+    cr_assert (vmm_config_set (config, "kernel", "/no/such/kernel", NULL));
+    cr_assert (vmm_run_add_output (run, "/w", "/no/such/folder/w", NULL));
+    expect_no_machine (VMM_ERROR_USAGE, "output \"/no/such/folder\"");
+}
+
 Test (run, settings_are_copied_and_replaced)
 {
     char text[] = "one";
