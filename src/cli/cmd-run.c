@@ -259,8 +259,9 @@ run_command (Run *run, GError **error)
 static void
 show_log (const Run *run)
 {
-    g_autofree char *console = vmm_run_get_console (run->run);
-    char *from = console + strlen (console);
+    g_autofree char *bytes = vmm_run_get_console (run->run);
+    g_autofree char *console = g_utf8_make_valid (bytes, -1);
+    const char *from = console + strlen (console);
 
     if (run->log_path != NULL || *console == '\0')
         return;
@@ -269,10 +270,10 @@ show_log (const Run *run)
             break;
     }
     fputs ("--- the end of the kernel's log ---\n", stderr);
-    for (; *from != '\0'; from++) {
+    for (; *from != '\0'; from = g_utf8_next_char (from)) {
         /* What a guest says does nothing to the terminal. */
-        if ((unsigned char)*from >= ' ' || *from == '\n' || *from == '\t')
-            fputc (*from, stderr);
+        if (!g_unichar_iscntrl (g_utf8_get_char (from)) || *from == '\n' || *from == '\t')
+            fwrite (from, 1, (size_t)(g_utf8_next_char (from) - from), stderr);
     }
     fputs (from[-1] != '\n' ? "\n---\n" : "---\n", stderr);
 }
