@@ -6,7 +6,7 @@
 set -eu
 
 # musl-tools make the program that runs inside guests small; it does without.
-build='gcc musl-tools meson ninja-build pkg-config binutils libc6-dev libglib2.0-dev zlib1g-dev liblz4-dev libzstd-dev liblzma-dev libjansson-dev
+build='gcc musl-tools meson ninja-build pkg-config binutils libc6-dev libglib2.0-dev zlib1g-dev liblz4-dev libzstd-dev liblzma-dev libjansson-dev libpcre2-dev
     liburing-dev libslirp-dev libarchive-dev'
 run='busybox-static qemu-system-x86 e2fsprogs python3 dpkg'
 # Unit tests, ACPI tables, the lints, man pages, fuzzing.
