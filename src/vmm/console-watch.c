@@ -13,6 +13,8 @@
 #include <glib.h>
 #include <string.h>
 
+#include "vmm/printk-line.h"
+
 #define PANIC_BEHIND_STAMP "] Kernel panic - not syncing: "
 
 static const struct {
@@ -25,36 +27,6 @@ static const struct {
     {"reboot: System halted", VMM_CONSOLE_HALTED},
 };
 
-/* Past "[   12.345678] " or, where the kernel names the caller too, "[   12.345678][    T1] ". */
-static const char *
-skip_printk_prefix (const char *line)
-{
-    const char *p = line;
-
-    while (p[0] == '[') {
-        size_t n = strspn (p + 1, " .0123456789CT");
-
-        if (p[1 + n] != ']')
-            return line;
-        p += n + 2;
-        if (p[0] == ' ')
-            return p + 1;
-    }
-    return line;
-}
-
-/* Whether "[   12.345678" ends at @end. */
-static bool
-is_time_stamp_before (const char *line, const char *end)
-{
-    const char *p = end;
-    bool dot = false;
-
-    while (p > line && strchr (" .0123456789", p[-1]) != NULL)
-        dot = *--p == '.' || dot;
-    return p > line && p[-1] == '[' && dot;
-}
-
 static void
 end_line (VmmConsoleWatch *watch)
 {
@@ -62,7 +34,7 @@ end_line (VmmConsoleWatch *watch)
 
     watch->line[watch->len] = '\0';
     watch->len = 0;
-    text = skip_printk_prefix (watch->line);
+    text = vmm_printk_skip_stamp (watch->line);
     for (size_t i = 0; i < G_N_ELEMENTS (announcements); i++) {
         size_t n = strlen (announcements[i].start);
 
@@ -73,7 +45,7 @@ end_line (VmmConsoleWatch *watch)
     }
     /* A program's line may have been unfinished (a prompt) when the kernel panicked: the stamp tells. */
     text = strstr (watch->line, PANIC_BEHIND_STAMP);
-    if (text != NULL && is_time_stamp_before (watch->line, text))
+    if (text != NULL && vmm_printk_is_stamp_before (watch->line, text))
         watch->event (watch->user, VMM_CONSOLE_PANIC, text + strlen (PANIC_BEHIND_STAMP));
 }
 
