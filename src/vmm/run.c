@@ -495,7 +495,7 @@ vmm_run_send_signal (VmmRun *run, int number)
  * @run: a run
  *
  * Returns: (transfer full): the last part of what the guest's kernel said on its serial console, as far as
- *   that did not go elsewhere: bytes as they came, with a NUL behind them
+ *   that did not go elsewhere: bytes as they came, but blanks for NULs
  * Since: 0.1
  */
 char *
