@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of a session share: run-session.c speaks, run-session-take.c listens. */
+/* What the parts of a session share: run-session.c and run-session-input.c speak, the others
+ * listen. */
 #ifndef VMM_RUN_SESSION_INTERNAL_H
 #define VMM_RUN_SESSION_INTERNAL_H
+
+#include <glib-unix.h>
 
 #include "vmm-init/protocol.h"
 #include "vmm/run-files.h"
@@ -10,6 +13,8 @@
 
 /* With a filter, so much input is read before the guest allows any. */
 #define VMM_RUN_AHEAD_SIZE 1024u
+/* Of what the guest does not read, so much waits for it before no more is added. */
+#define VMM_RUN_SEND_MAX (256u << 10)
 
 /**
  * VmmRunCredit:
@@ -69,10 +74,19 @@ struct _VmmRunSession {
 void vmm_run_session_fail (VmmRunSession *session, const char *why);
 void vmm_run_session_check_done (VmmRunSession *session);
 void vmm_run_session_give_back (VmmRunSession *session, VmmRunStream stream, size_t len);
-void vmm_run_session_allow_input (VmmRunSession *session, uint32_t more);
-void vmm_run_session_end_input (VmmRunSession *session);
 void vmm_run_session_say_bye (VmmRunSession *session);
+void vmm_run_session_send (VmmRunSession *session, VmmRunType type, VmmRunStream stream, const void *body,
+                           size_t len);
+GSource *vmm_run_session_attach (VmmRunSession *session, int fd, GIOCondition condition,
+                                 GUnixFDSourceFunc callback);
 void vmm_run_session_drop_source (GSource **source);
+
+/* run-session-input.c */
+void vmm_run_session_watch_input (VmmRunSession *session);
+void vmm_run_session_allow_input (VmmRunSession *session, uint32_t more);
+void vmm_run_session_pass_ahead (VmmRunSession *session);
+void vmm_run_session_send_end (VmmRunSession *session);
+void vmm_run_session_end_input (VmmRunSession *session);
 
 /* run-session-take.c */
 char *vmm_run_session_make_line (const uint8_t *text, size_t len);

@@ -5,17 +5,13 @@
  * The host's half of the talk with vmm-init (firmware/vmm-init/protocol.h), over one end of a pair of sockets
  * whose other end is a console port of the guest. All happens on one GMainContext, and nothing waits: frames
  * are taken apart as bytes arrive (run-session-take.c), outputs go on as their readers take them (run-out.c),
- * input is read only while the guest allows some. Credits keep the streams apart: one whose reader stands
- * still holds up neither the other one nor the command's end.
+ * input is read only while the guest allows some (run-session-input.c). Credits keep the streams apart: one
+ * whose reader stands still holds up neither the other one nor the command's end.
  *
  * The guest is not trusted. A frame that breaks the rules ends the session with a message, and all that is
  * kept for a guest has a limit: of each output as much as it was allowed, and of what it does not read so
  * much that nothing is added but a person's own signals. A file that comes back goes only where it was asked
  * for (run-session-files.c).
- *
- * Input with a filter has a person behind it, with keys that are meant for vmm. A guest that takes no input,
- * or does not run yet, must not keep them from it: a little is read ahead, and what comes on top is shown to
- * the filter and dropped.
  */
 #include <errno.h>
 #include <glib-unix.h>
@@ -28,8 +24,6 @@
 
 /* Credit is given back in portions, not for each write. */
 #define CREDIT_PORTION (VMM_RUN_OUT_WINDOW / 4)
-/* Of what the guest does not read. */
-#define SEND_MAX (256u << 10)
 #define SIGNAL_LAST 64u
 #define LINUX_SIGPIPE 13u
 
@@ -45,8 +39,9 @@ vmm_run_session_drop_source (GSource **source)
     g_clear_pointer (source, g_source_unref);
 }
 
-static GSource *
-attach (VmmRunSession *session, int fd, GIOCondition condition, GUnixFDSourceFunc callback)
+/* Has @callback called on the session's context. */
+GSource *
+vmm_run_session_attach (VmmRunSession *session, int fd, GIOCondition condition, GUnixFDSourceFunc callback)
 {
     GSource *source = g_unix_fd_source_new (fd, condition);
 
@@ -104,8 +99,10 @@ on_sendable (gint fd, GIOCondition condition, gpointer user)
     return G_SOURCE_REMOVE;
 }
 
-static void
-send_frame (VmmRunSession *session, VmmRunType type, VmmRunStream stream, const void *body, size_t len)
+/* Says something to the guest, when it can hear it. */
+void
+vmm_run_session_send (VmmRunSession *session, VmmRunType type, VmmRunStream stream, const void *body,
+                      size_t len)
 {
     uint8_t header[VMM_RUN_HEADER];
 
@@ -116,14 +113,14 @@ send_frame (VmmRunSession *session, VmmRunType type, VmmRunStream stream, const 
     if (len > 0)
         g_byte_array_append (session->to_send, body, (guint)len);
     if (session->writable == NULL)
-        session->writable = attach (session, session->fd, G_IO_OUT, on_sendable);
+        session->writable = vmm_run_session_attach (session, session->fd, G_IO_OUT, on_sendable);
 }
 
 static void
 send_string (VmmRunSession *session, VmmRunType type, const char *text)
 {
     if (text != NULL)
-        send_frame (session, type, 0, text, strlen (text));
+        vmm_run_session_send (session, type, 0, text, strlen (text));
 }
 
 static void
@@ -132,7 +129,7 @@ send_number (VmmRunSession *session, VmmRunType type, VmmRunStream stream, uint3
     uint8_t body[4];
 
     vmm_run_put32 (body, number);
-    send_frame (session, type, stream, body, sizeof body);
+    vmm_run_session_send (session, type, stream, body, sizeof body);
 }
 
 static void
@@ -160,7 +157,7 @@ send_job (VmmRunSession *session)
         put_size (size, job->columns, job->rows);
         g_byte_array_append (body, size, sizeof size);
         g_byte_array_append (body, (const guint8 *)job->term, (guint)strlen (job->term));
-        send_frame (session, VMM_RUN_PTY, 0, body->data, body->len);
+        vmm_run_session_send (session, VMM_RUN_PTY, 0, body->data, body->len);
     }
     for (guint i = 0; i < job->outputs->len; i++)
         send_string (session, VMM_RUN_OUTPUT, ((VmmRunOutput *)job->outputs->pdata[i])->guest_path);
@@ -168,7 +165,7 @@ send_job (VmmRunSession *session)
         session->credits[stream].allowed = VMM_RUN_OUT_WINDOW;
         send_number (session, VMM_RUN_WINDOW, stream, VMM_RUN_OUT_WINDOW);
     }
-    send_frame (session, VMM_RUN_START, 0, NULL, 0);
+    vmm_run_session_send (session, VMM_RUN_START, 0, NULL, 0);
 }
 
 static void
@@ -176,7 +173,8 @@ allow_owed (VmmRunSession *session, VmmRunStream stream)
 {
     VmmRunCredit *credit = &session->credits[stream];
 
-    if (credit->owed < CREDIT_PORTION || session->to_send->len >= SEND_MAX || session->readable == NULL)
+    if (credit->owed < CREDIT_PORTION || session->to_send->len >= VMM_RUN_SEND_MAX ||
+        session->readable == NULL)
         return;
     credit->allowed += credit->owed;
     send_number (session, VMM_RUN_WINDOW, stream, (uint32_t)credit->owed);
@@ -225,122 +223,14 @@ init_output (VmmRunSession *session, VmmRunOutputStream *output, VmmRunStream st
     output->out.user = output;
 }
 
-/* Nobody reads input any more, or there is none. */
-void
-vmm_run_session_end_input (VmmRunSession *session)
-{
-    session->in_ended = true;
-    session->ahead_len = 0;
-    vmm_run_session_drop_source (&session->input);
-}
-
-/* How much input the guest takes now. */
-static size_t
-sendable_input (const VmmRunSession *session)
-{
-    return session->to_send->len < SEND_MAX ? session->in_credit : 0;
-}
-
-/* How much may be read now. */
-static size_t
-readable_input (const VmmRunSession *session)
-{
-    size_t ahead = session->job->filter != NULL ? sizeof session->ahead - session->ahead_len : 0;
-
-    return session->ahead_len == 0 ? sendable_input (session) + ahead : ahead;
-}
-
-/* Sends what was read, and keeps what the guest has not allowed, as far as there is room. */
-static void
-pass_input (VmmRunSession *session, const uint8_t *data, size_t len)
-{
-    size_t now = session->ahead_len == 0 ? MIN (len, sendable_input (session)) : 0;
-    size_t later = MIN (len - now, sizeof session->ahead - session->ahead_len);
-
-    if (now > 0)
-        send_frame (session, VMM_RUN_DATA, VMM_RUN_STDIN, data, now);
-    session->in_credit -= now;
-    memcpy (session->ahead + session->ahead_len, data + now, later);
-    session->ahead_len += later;
-}
-
-static void
-send_end_of_input (VmmRunSession *session)
-{
-    send_frame (session, VMM_RUN_EOF, VMM_RUN_STDIN, NULL, 0);
-    vmm_run_session_end_input (session);
-}
-
-static void
-pass_ahead (VmmRunSession *session)
-{
-    size_t len = MIN (session->ahead_len, sendable_input (session));
-
-    if (len == 0)
-        return;
-    send_frame (session, VMM_RUN_DATA, VMM_RUN_STDIN, session->ahead, len);
-    session->in_credit -= len;
-    session->ahead_len -= len;
-    memmove (session->ahead, session->ahead + len, session->ahead_len);
-    if (session->ahead_len == 0 && session->in_at_end)
-        send_end_of_input (session);
-}
-
-static gboolean
-on_input (gint fd, GIOCondition condition, gpointer user)
-{
-    VmmRunSession *session = user;
-    uint8_t data[16384];
-    size_t max = MIN (sizeof data, readable_input (session));
-    ssize_t n;
-
-    if (max == 0 && session->job->filter == NULL) {
-        g_clear_pointer (&session->input, g_source_unref);
-        return G_SOURCE_REMOVE;
-    }
-    /* Without room, keys are for the filter alone. */
-    n = read (fd, data, max > 0 ? max : 64);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return G_SOURCE_CONTINUE;
-    if (n <= 0) {
-        session->in_at_end = true;
-        vmm_run_session_drop_source (&session->input);
-        if (session->ahead_len == 0)
-            send_end_of_input (session);
-        return G_SOURCE_REMOVE;
-    }
-    if (session->job->filter != NULL)
-        n = (ssize_t)session->job->filter (session->job->filter_user, data, (size_t)n);
-    pass_input (session, data, (size_t)n);
-    return G_SOURCE_CONTINUE;
-}
-
-static void
-watch_input (VmmRunSession *session)
-{
-    if (session->input != NULL || session->in_at_end || session->in_ended || session->readable == NULL ||
-        (readable_input (session) == 0 && session->job->filter == NULL))
-        return;
-    session->input = attach (session, session->job->in_fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_input);
-}
-
-/* The guest takes so much more input. */
-void
-vmm_run_session_allow_input (VmmRunSession *session, uint32_t more)
-{
-    session->in_credit += more;
-    pass_ahead (session);
-    watch_input (session);
-}
-
 /* All that waited is sent: what was held back follows. */
 static void
 send_more (VmmRunSession *session)
 {
     for (VmmRunStream stream = VMM_RUN_STDOUT; stream <= VMM_RUN_FILES; stream++)
         allow_owed (session, stream);
-    pass_ahead (session);
-    watch_input (session);
+    vmm_run_session_pass_ahead (session);
+    vmm_run_session_watch_input (session);
 }
 
 /* The guest has said its last word. */
@@ -348,7 +238,7 @@ void
 vmm_run_session_say_bye (VmmRunSession *session)
 {
     vmm_run_session_end_input (session);
-    send_frame (session, VMM_RUN_BYE, 0, NULL, 0);
+    vmm_run_session_send (session, VMM_RUN_BYE, 0, NULL, 0);
     vmm_run_session_drop_source (&session->readable);
 }
 
@@ -425,12 +315,13 @@ vmm_run_session_new (const VmmRunJob *job, int fd, GMainContext *context, void (
     session->user = user;
     init_output (session, &session->out, VMM_RUN_STDOUT, job->out_fd);
     init_output (session, &session->err, VMM_RUN_STDERR, job->err_fd);
-    session->readable = attach (session, fd, G_IO_IN | G_IO_HUP | G_IO_ERR, vmm_run_session_on_readable);
+    session->readable =
+        vmm_run_session_attach (session, fd, G_IO_IN | G_IO_HUP | G_IO_ERR, vmm_run_session_on_readable);
     send_job (session);
     if (job->in_fd >= 0) {
-        watch_input (session);
+        vmm_run_session_watch_input (session);
     } else {
-        send_end_of_input (session);
+        vmm_run_session_send_end (session);
     }
     return session;
 }
@@ -471,7 +362,7 @@ vmm_run_session_resize (VmmRunSession *session, unsigned columns, unsigned rows)
 
     put_size (body, columns, rows);
     if (session->job->term != NULL)
-        send_frame (session, VMM_RUN_RESIZE, 0, body, sizeof body);
+        vmm_run_session_send (session, VMM_RUN_RESIZE, 0, body, sizeof body);
 }
 
 /**
