@@ -19,6 +19,7 @@
 #include "vmm/export.h"
 #include "vmm/host.h"
 #include "vmm/image.h"
+#include "vmm/kernel-package.h"
 #include "vmm/machine.h"
 #include "vmm/run.h"
 #include "vmm/verdict.h"
