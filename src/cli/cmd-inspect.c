@@ -14,6 +14,8 @@
 
 #include <vmm/vmm.h>
 
+#include "inspect.h"
+#include "options.h"
 #include "table.h"
 
 #define LEFT_MARGIN 2u
@@ -192,23 +194,35 @@ print_summary (const VmmImage *image, bool colours)
                        colours ? level_colour (level == VMM_IMAGE_NOTE ? VMM_IMAGE_OK : level) : CLI_PLAIN);
 }
 
-static void
-print_image (const InspectOptions *options, const VmmImage *image)
+/**
+ * inspect_print:
+ * @path: what to call it
+ * @verbose: explain also what is as it should be
+ *
+ * Lays @image out for people, on standard output.
+ */
+void
+inspect_print (const char *path, const VmmImage *image, bool verbose)
 {
     bool colours = cli_colours_wanted (stdout);
     unsigned n_checks = vmm_image_get_n_checks (image), title_width = 0;
 
-    print_facts (options->kernel, vmm_image_get_facts (image));
+    print_facts (path, vmm_image_get_facts (image));
     for (unsigned i = 0; i < n_checks; i++)
         title_width = MAX (title_width, (unsigned)strlen (vmm_image_get_check (image, i)->title));
     for (unsigned i = 0; i < n_checks; i++)
-        print_check (vmm_image_get_check (image, i), title_width, colours, options->verbose);
+        print_check (vmm_image_get_check (image, i), title_width, colours, verbose);
     print_summary (image, colours);
 }
 
-/* A path may be any bytes, JSON is UTF-8. */
-static json_t *
-json_text (const char *text)
+/**
+ * inspect_json_text:
+ * @text: (nullable): any bytes, such as a path
+ *
+ * Returns: (transfer full): as JSON, which is UTF-8
+ */
+json_t *
+inspect_json_text (const char *text)
 {
     g_autofree char *valid = text != NULL ? g_utf8_make_valid (text, -1) : NULL;
 
@@ -244,12 +258,13 @@ json_checks (const VmmImage *image)
 
     for (unsigned i = 0; i < vmm_image_get_n_checks (image); i++) {
         const VmmImageCheck *check = vmm_image_get_check (image, i);
-        json_array_append_new (
-            checks,
-            json_pack ("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", check->id, "title", check->title, "level",
-                       vmm_image_level_to_string (check->level), "basis",
-                       vmm_image_basis_to_string (check->basis), "value", json_text (check->value),
-                       "explanation", json_text (check->explanation), "advice", json_text (check->advice)));
+        json_array_append_new (checks,
+                               json_pack ("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", check->id, "title",
+                                          check->title, "level", vmm_image_level_to_string (check->level),
+                                          "basis", vmm_image_basis_to_string (check->basis), "value",
+                                          inspect_json_text (check->value), "explanation",
+                                          inspect_json_text (check->explanation), "advice",
+                                          inspect_json_text (check->advice)));
     }
     return checks;
 }
@@ -263,21 +278,27 @@ json_protocol (const VmmImageFacts *facts)
     return facts->boot_protocol != 0 ? json_string (text) : json_null ();
 }
 
-static json_t *
-json_image (const char *path, const VmmImage *image)
+/**
+ * inspect_to_json:
+ * @path: what to call it
+ *
+ * Returns: (transfer full): all about @image, as vmm(1) describes it
+ */
+json_t *
+inspect_to_json (const char *path, const VmmImage *image)
 {
     const VmmImageFacts *facts = vmm_image_get_facts (image);
     VmmImageLevel level = vmm_image_get_level (image);
     json_t *compression = json_pack (
-        "{s:o, s:o, s:I, s:o, s:o}", "file", json_text (facts->wrapper), "kernel",
-        json_text (facts->compression), "file_bytes", (json_int_t)facts->file_size, "packed_bytes",
+        "{s:o, s:o, s:I, s:o, s:o}", "file", inspect_json_text (facts->wrapper), "kernel",
+        inspect_json_text (facts->compression), "file_bytes", (json_int_t)facts->file_size, "packed_bytes",
         json_unless_zero (facts->packed_size), "unpacked_bytes", json_unless_zero (facts->unpacked_size));
     json_t *load = json_pack ("{s:I, s:I, s:b, s:b}", "start", (json_int_t)facts->load_start, "end",
                               (json_int_t)facts->load_end, "relocatable", (int)facts->relocatable, "kaslr",
                               (int)facts->kaslr);
     json_t *config = json_pack (
         "{s:s, s:o, s:b}", "source", vmm_image_config_source_to_string (facts->config_source), "path",
-        json_text (facts->config_path), "embedded", (int)(vmm_image_get_config (image) != NULL));
+        inspect_json_text (facts->config_path), "embedded", (int)(vmm_image_get_config (image) != NULL));
     json_t *finds = json_pack ("{s:s, s:s, s:s}", "console", vmm_image_answer_to_string (facts->console),
                                "disks", vmm_image_answer_to_string (facts->disks), "network",
                                vmm_image_answer_to_string (facts->network));
@@ -285,14 +306,14 @@ json_image (const char *path, const VmmImage *image)
     return json_pack (
         "{s:o, s:b, s:n, s:s, s:s, s:b, s:i, s:o, s:b, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
         "s:o}",
-        "path", json_text (path), "bootable", (int)(level < VMM_IMAGE_FAILURE), "reason", "level",
+        "path", inspect_json_text (path), "bootable", (int)(level < VMM_IMAGE_FAILURE), "reason", "level",
         vmm_image_level_to_string (level), "format", vmm_image_format_to_string (facts->format), "linux",
         (int)facts->is_linux, "bits", facts->is_64 ? 64 : 32, "boot_protocol", json_protocol (facts),
-        "efi_stub", (int)facts->efi_stub, "version", json_text (facts->version), "release",
-        json_text (facts->release), "entries", json_entries (facts), "default_entry", facts->default_entry,
-        "compression", compression, "load", load, "cmdline_max", json_unless_zero (facts->cmdline_max),
-        "max_cpus", json_unless_zero (facts->max_cpus), "config", config, "finds", finds, "checks",
-        json_checks (image));
+        "efi_stub", (int)facts->efi_stub, "version", inspect_json_text (facts->version), "release",
+        inspect_json_text (facts->release), "entries", json_entries (facts), "default_entry",
+        facts->default_entry, "compression", compression, "load", load, "cmdline_max",
+        json_unless_zero (facts->cmdline_max), "max_cpus", json_unless_zero (facts->max_cpus), "config",
+        config, "finds", finds, "checks", json_checks (image));
 }
 
 static bool
@@ -369,8 +390,8 @@ report_error (const InspectOptions *options, const GError *error)
     int code = vmm_exit_code_for_error (error);
 
     if (options->json && code == VMM_EXIT_NOT_BOOTABLE)
-        print_json (json_pack ("{s:o, s:b, s:o}", "path", json_text (options->kernel), "bootable", 0,
-                               "reason", json_text (error->message)));
+        print_json (json_pack ("{s:o, s:b, s:o}", "path", inspect_json_text (options->kernel), "bootable", 0,
+                               "reason", inspect_json_text (error->message)));
     else
         g_printerr ("vmm inspect: %s\n", error->message);
     return code;
@@ -389,9 +410,9 @@ inspect (const InspectOptions *options)
     if (options->config && !print_config (options, image))
         return VMM_EXIT_USAGE;
     if (options->json)
-        written = print_json (json_image (options->kernel, image));
+        written = print_json (inspect_to_json (options->kernel, image));
     else if (!options->config)
-        print_image (options, image);
+        inspect_print (options->kernel, image, options->verbose);
     if (fflush (stdout) != 0 || ferror (stdout) || !written) {
         g_printerr ("vmm inspect: cannot write: %s\n", g_strerror (errno));
         return VMM_EXIT_HOST_ERROR;
@@ -413,8 +434,18 @@ int
 cmd_inspect (int argc, char **argv)
 {
     InspectOptions options = {0};
-    int code = parse_options (argc, argv, &options) ? inspect (&options) : VMM_EXIT_USAGE;
+    g_autofree char *stored = NULL;
+    g_autoptr (GError) error = NULL;
+    int code = VMM_EXIT_USAGE;
 
+    if (parse_options (argc, argv, &options)) {
+        if (!options_find_kernel (options.kernel, &stored, &error))
+            code = report_error (&options, error);
+        else {
+            options.kernel = stored != NULL ? stored : options.kernel;
+            code = inspect (&options);
+        }
+    }
     g_free (options.kconfig);
     return code;
 }

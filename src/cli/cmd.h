@@ -10,6 +10,7 @@ int cmd_boot (int argc, char **argv);
 int cmd_ctl (int argc, char **argv);
 int cmd_disk (int argc, char **argv);
 int cmd_inspect (int argc, char **argv);
+int cmd_kernel (int argc, char **argv);
 int cmd_run (int argc, char **argv);
 int cmd_doctor (int argc, char **argv);
 

@@ -8,6 +8,8 @@
 #include <sys/signalfd.h>
 #include <time.h>
 
+#include "kernel-store.h"
+
 /* What an option without a value means. */
 static const char *
 implied_value (const char *name)
@@ -26,7 +28,12 @@ static gboolean
 on_key (const gchar *option, const gchar *value, gpointer config, GError **error)
 {
     const char *name = option + strlen ("--");
+    g_autofree char *stored = NULL;
 
+    if (strcmp (name, "kernel") == 0 && value != NULL && !options_find_kernel (value, &stored, error))
+        return FALSE;
+    if (stored != NULL)
+        value = stored;
     return vmm_config_set (config, name, value != NULL ? value : implied_value (name), error);
 }
 
@@ -43,6 +50,28 @@ on_config (const gchar *option, const gchar *value, gpointer config, GError **er
                      ? "this is a directory: name a file in it"
                      : g_strerror (errno));
     return FALSE;
+}
+
+/**
+ * options_find_kernel:
+ * @value: what the user calls a kernel
+ * @ret_path: (transfer full) (nullable): where the store has it, its configuration and modules beside it;
+ * NULL: @value is a file
+ * @error: as kernel_use() sets it
+ *
+ * Tells the user when the kernel had to be repaired.
+ *
+ * Returns: false on failure
+ */
+bool
+options_find_kernel (const char *value, char **ret_path, GError **error)
+{
+    g_autofree char *note = NULL;
+    bool ok = kernel_use (value, ret_path, &note, error);
+
+    if (note != NULL)
+        options_say (false, note);
+    return ok;
 }
 
 /**

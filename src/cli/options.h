@@ -10,6 +10,7 @@
 
 GOptionGroup *options_new_group (VmmConfig *config, const GOptionEntry *own);
 bool options_parse (GOptionContext *context, int *argc, char ***argv, const char *command, GError **error);
+bool options_find_kernel (const char *value, char **ret_path, GError **error);
 int options_take_signals (void);
 void options_say (bool raw, const char *text);
 int64_t options_now_ns (void);

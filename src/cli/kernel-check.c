@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What was damaged, and its repair. An object's name tells what has to be in it. It comes anew from where its
+ * kernel was added from, as long as that has the same. A link is made anew from the index, and an index from
+ * the links, which name the same objects.
+ */
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <glib/gstdio.h>
+
+#include "kernel-store.h"
+
+typedef struct {
+    const KernelStore *store;
+    bool repair;
+    KernelTell tell;
+    void *user;
+    GHashTable *states; /* of objects that were looked at: hash to KernelObjectState */
+    unsigned damaged;   /* that are left */
+} Checking;
+
+static void G_GNUC_PRINTF (2, 3) tell (const Checking *checking, const char *format, ...)
+{
+    g_autofree char *line = NULL;
+    va_list arguments;
+
+    va_start (arguments, format);
+    line = g_strdup_vprintf (format, arguments);
+    va_end (arguments);
+    checking->tell (checking->user, line);
+}
+
+static KernelObjectState
+state_of (Checking *checking, const KernelObject *object)
+{
+    gpointer known;
+    KernelObject is;
+    KernelObjectState state;
+
+    if (g_hash_table_lookup_extended (checking->states, object->hash, NULL, &known))
+        return (KernelObjectState)GPOINTER_TO_UINT (known);
+    state = kernel_object_measure (kernel_store_root (checking->store), object->hash, &is);
+    g_hash_table_insert (checking->states, g_strdup (object->hash), GUINT_TO_POINTER (state));
+    return state;
+}
+
+static void
+check_objects (Checking *checking, const KernelEntry *entry)
+{
+    g_autoptr (GPtrArray) bad = g_ptr_array_new ();
+    g_autoptr (GPtrArray) left = g_ptr_array_new ();
+    g_autoptr (GError) error = NULL;
+
+    for (guint i = 0; i < entry->files->len; i++) {
+        KernelEntryFile *file = entry->files->pdata[i];
+
+        if (state_of (checking, &file->object) == KERNEL_OBJECT_GOOD)
+            continue;
+        g_ptr_array_add (bad, file);
+        g_ptr_array_add (left, file);
+    }
+    if (bad->len > 0 && checking->repair)
+        kernel_store_fetch (checking->store, entry, left, &error);
+    for (guint i = 0; i < bad->len; i++) {
+        const KernelEntryFile *file = bad->pdata[i];
+        bool is_left = g_ptr_array_find (left, file, NULL);
+        const char *what =
+            state_of (checking, &file->object) == KERNEL_OBJECT_MISSING ? "missing" : "damaged";
+
+        tell (checking, "%s: %s: %s%s%s", entry->name, file->path, what,
+              !is_left           ? ", now repaired"
+              : checking->repair ? ", not repaired: "
+                                 : "",
+              is_left && error != NULL ? error->message : "");
+        checking->damaged += is_left;
+    }
+    /* Others that have it need not fetch it. */
+    for (guint i = 0; i < bad->len; i++) {
+        const KernelEntryFile *file = bad->pdata[i];
+
+        g_hash_table_remove (checking->states, file->object.hash);
+    }
+}
+
+static void
+check_links (Checking *checking, const KernelEntry *entry)
+{
+    g_autofree char *folder = kernel_store_folder (checking->store, entry->name);
+
+    for (guint i = 0; i < entry->files->len; i++) {
+        const KernelEntryFile *file = entry->files->pdata[i];
+        g_autoptr (GError) error = NULL;
+        bool repaired;
+
+        if (kernel_entry_is_linked (file, folder))
+            continue;
+        repaired = checking->repair && kernel_entry_link (file, folder, &error);
+        tell (checking, "%s: %s: its link is damaged%s", entry->name, file->path,
+              repaired ? ", now repaired" : "");
+        checking->damaged += !repaired;
+    }
+}
+
+static VmmKernelFileKind
+kind_of (const char *path)
+{
+    return g_str_has_prefix (path, "boot/vmlinu")       ? VMM_KERNEL_FILE_KERNEL
+           : g_str_has_prefix (path, "boot/config")     ? VMM_KERNEL_FILE_CONFIG
+           : g_str_has_prefix (path, "boot/System.map") ? VMM_KERNEL_FILE_SYSTEM_MAP
+                                                        : VMM_KERNEL_FILE_MODULES;
+}
+
+/* Adds what the links below @folder lead to. */
+static void
+collect_links (const Checking *checking, KernelEntry *entry, const char *folder, const char *below)
+{
+    g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+    const char *name;
+
+    while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
+        g_autofree char *path = g_build_filename (folder, name, NULL);
+        g_autofree char *inside = *below != '\0' ? g_strconcat (below, "/", name, NULL) : g_strdup (name);
+        g_autofree char *target = g_file_read_link (path, NULL);
+        g_autofree char *hash = target != NULL ? g_path_get_basename (target) : NULL;
+        KernelObject object;
+
+        if (target == NULL)
+            collect_links (checking, entry, path, inside);
+        else if (kernel_object_is_hash (hash) && kernel_object_measure (kernel_store_root (checking->store),
+                                                                        hash, &object) == KERNEL_OBJECT_GOOD)
+            kernel_entry_add_file (entry, kind_of (inside), inside, &object);
+    }
+}
+
+/* Where it came from is lost; the kernel says the rest. */
+static KernelEntry *
+rebuild (const Checking *checking, const char *name, GError **error)
+{
+    g_autofree char *folder = kernel_store_folder (checking->store, name);
+    g_autoptr (KernelEntry) entry = kernel_entry_new (name);
+    g_autofree char *path = NULL;
+    g_autoptr (VmmImage) image = NULL;
+
+    collect_links (checking, entry, folder, "");
+    path = kernel_store_kernel_path (checking->store, entry);
+    if (path == NULL) {
+        g_set_error_literal (error, VMM_ERROR, VMM_ERROR_HOST, "its kernel is lost, too");
+        return NULL;
+    }
+    image = vmm_image_open (path, error);
+    if (image == NULL)
+        return NULL;
+    const VmmImageFacts *facts = vmm_image_get_facts (image);
+    entry->label = g_strdup (facts->release != NULL ? facts->release : name);
+    entry->added = g_get_real_time () / G_USEC_PER_SEC;
+    kernel_entry_describe (entry, facts);
+    return kernel_entry_save (entry, folder, error) ? g_steal_pointer (&entry) : NULL;
+}
+
+static void
+check_broken (Checking *checking, const KernelEntry *broken)
+{
+    g_autoptr (GError) error = NULL;
+    g_autoptr (KernelEntry) entry = checking->repair ? rebuild (checking, broken->name, &error) : NULL;
+
+    tell (checking, "%s: its index is damaged%s%s", broken->name,
+          entry != NULL      ? ", now made anew; where it came from is lost"
+          : checking->repair ? ", not repaired: "
+                             : "",
+          error != NULL ? error->message : "");
+    checking->damaged += entry == NULL;
+}
+
+/**
+ * kernel_store_check:
+ * @repair: repair what can be
+ * @tell: is told of each damage, in a line
+ * @ret_damaged: how much is left of it
+ *
+ * Reads all there is. Kernels can be added and used meanwhile.
+ *
+ * Returns: false when it could not be done
+ */
+bool
+kernel_store_check (const KernelStore *store, bool repair, KernelTell tell_line, void *user,
+                    unsigned *ret_damaged, GError **error)
+{
+    g_autoptr (GHashTable) states = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+    Checking checking = {store, repair, tell_line, user, states, 0};
+    int fd = kernel_store_lock (store, KERNEL_STORE_OBJECTS, LOCK_SH, error);
+    g_autoptr (GPtrArray) entries = fd >= 0 ? kernel_store_list (store, true, error) : NULL;
+
+    for (guint i = 0; entries != NULL && i < entries->len; i++) {
+        const KernelEntry *entry = entries->pdata[i];
+
+        if (entry->is_broken) {
+            check_broken (&checking, entry);
+            continue;
+        }
+        check_objects (&checking, entry);
+        check_links (&checking, entry);
+    }
+    bool ok = entries != NULL && (!repair || kernel_store_sync (store, error));
+    if (fd >= 0)
+        close (fd);
+    if (ok)
+        *ret_damaged = checking.damaged;
+    return ok;
+}
