@@ -266,6 +266,9 @@ Test (qcow2_damage, what_a_file_says_to_look_at_again_and_again_is_looked_at_onc
     close (p.fd);
     cr_assert_null (qcow2_disk_open (&disk, false), "it was repaired");
     clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &used);
+#ifdef __SANITIZE_ADDRESS__
+    used.tv_sec /= 8; /* each access costs so much more */
+#endif
     cr_assert_lt (used.tv_sec, 3);
     qcow2_disk_clear (&disk);
 }

@@ -295,4 +295,6 @@ Test (cpio, the_same_entries_give_the_same_bytes)
         close (fd);
     }
     cr_assert_arr_eq (bytes[0], bytes[1], 4096);
+    g_free (bytes[0]);
+    g_free (bytes[1]);
 }

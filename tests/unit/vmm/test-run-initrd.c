@@ -274,6 +274,7 @@ Test (run_initrd, root_that_is_an_image_is_a_disk)
     expect_boot ("root /dev/vda\nmodule /.vmm/modules/virtio_blk.ko\nmodule /.vmm/modules/crc32c_generic.ko\n"
                  "module /.vmm/modules/jbd2.ko\nmodule /.vmm/modules/ext4.ko\n");
     cr_expect_str_eq (initrds.disk, "an,,image,ephemeral");
+    vmm_run_initrds_clear (&initrds);
     add_copy (&copy, "kernel", "/opt");
     expect_failure ("is an image, into which nothing can be copied");
 }
