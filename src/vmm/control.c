@@ -11,12 +11,12 @@
 #include "vmm/control.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "vmm/control-request.h"
+#include "vmm/core/source.h"
 #include "vmm/core/timer.h"
 #include "vmm/core/unix-listener.h"
 
@@ -49,31 +49,11 @@ struct _VmmControl {
 };
 
 static void
-drop_source (GSource **source)
-{
-    if (*source != NULL) {
-        g_source_destroy (*source);
-        g_source_unref (*source);
-    }
-    *source = NULL;
-}
-
-static GSource *
-watch (VmmControl *control, int fd, GIOCondition condition, GUnixFDSourceFunc function, void *user)
-{
-    GSource *source = g_unix_fd_source_new (fd, condition);
-
-    g_source_set_callback (source, G_SOURCE_FUNC (function), user, NULL);
-    g_source_attach (source, control->context);
-    return source;
-}
-
-static void
 free_client (gpointer data)
 {
     Client *client = data;
 
-    drop_source (&client->source);
+    vmm_source_clear (&client->source);
     close (client->fd);
     g_string_free (client->in, TRUE);
     g_string_free (client->out, TRUE);
@@ -91,9 +71,9 @@ update_watch (Client *client)
     wanted |= G_IO_HUP | G_IO_ERR;
     if (client->source != NULL && client->waits_for == wanted)
         return;
-    drop_source (&client->source);
+    vmm_source_clear (&client->source);
     client->waits_for = wanted;
-    client->source = watch (client->control, client->fd, wanted, on_client, client);
+    client->source = vmm_source_watch_fd (client->control->context, client->fd, wanted, on_client, client);
 }
 
 static void
@@ -207,7 +187,7 @@ on_connection (gint fd, GIOCondition condition, gpointer user)
 
     if (peer < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            drop_source (&control->accepting);
+            vmm_source_clear (&control->accepting);
             vmm_timer_arm (control->retry, RETRY_US);
         }
         return G_SOURCE_CONTINUE;
@@ -232,7 +212,8 @@ on_retry (gpointer user)
     VmmControl *control = user;
 
     if (control->accepting == NULL)
-        control->accepting = watch (control, control->listener.fd, G_IO_IN, on_connection, control);
+        control->accepting =
+            vmm_source_watch_fd (control->context, control->listener.fd, G_IO_IN, on_connection, control);
     return G_SOURCE_CONTINUE;
 }
 
@@ -258,7 +239,7 @@ vmm_control_new (VmmMachine *machine, GMainContext *context, const char *path, G
     control->listener = listener;
     control->clients = g_ptr_array_new_with_free_func (free_client);
     control->retry = vmm_timer_new (context, on_retry, control);
-    control->accepting = watch (control, listener.fd, G_IO_IN, on_connection, control);
+    control->accepting = vmm_source_watch_fd (control->context, listener.fd, G_IO_IN, on_connection, control);
     return control;
 }
 
@@ -273,7 +254,7 @@ vmm_control_free (VmmControl *control)
 {
     if (control == NULL)
         return;
-    drop_source (&control->accepting);
+    vmm_source_clear (&control->accepting);
     vmm_timer_clear (&control->retry);
     g_ptr_array_unref (control->clients);
     vmm_unix_listener_close (&control->listener);

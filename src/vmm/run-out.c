@@ -3,8 +3,9 @@
 #include "vmm/run-out.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <poll.h>
+
+#include "vmm/core/source.h"
 
 /**
  * vmm_run_out_init:
@@ -18,15 +19,6 @@ vmm_run_out_init (VmmRunOut *out, int fd, GMainContext *context)
     vmm_char_sink_init (&out->sink, fd);
 }
 
-static void
-stop_waiting (VmmRunOut *out)
-{
-    if (out->writable == NULL)
-        return;
-    g_source_destroy (out->writable);
-    g_clear_pointer (&out->writable, g_source_unref);
-}
-
 /**
  * vmm_run_out_clear:
  * @out: initialized, or all zeroes: what is pending is lost
@@ -34,7 +26,7 @@ stop_waiting (VmmRunOut *out)
 void
 vmm_run_out_clear (VmmRunOut *out)
 {
-    stop_waiting (out);
+    vmm_source_clear (&out->writable);
     vmm_char_sink_close (&out->sink);
     g_clear_pointer (&out->pending, g_byte_array_unref);
 }
@@ -122,9 +114,8 @@ vmm_run_out_put (VmmRunOut *out, const uint8_t *data, size_t len)
         return true;
     write_some (out);
     if (!vmm_run_out_is_empty (out)) {
-        out->writable = g_unix_fd_source_new (vmm_char_sink_fd (&out->sink), G_IO_OUT);
-        g_source_set_callback (out->writable, G_SOURCE_FUNC (on_writable), out, NULL);
-        g_source_attach (out->writable, out->context);
+        out->writable =
+            vmm_source_watch_fd (out->context, vmm_char_sink_fd (&out->sink), G_IO_OUT, on_writable, out);
     }
     return true;
 }
@@ -140,7 +131,7 @@ vmm_run_out_flush (VmmRunOut *out, int64_t patience_us)
 {
     gint64 end = g_get_monotonic_time () + patience_us;
 
-    stop_waiting (out);
+    vmm_source_clear (&out->writable);
     write_some (out);
     while (!vmm_run_out_is_empty (out) && g_get_monotonic_time () < end) {
         struct pollfd pfd = {.fd = vmm_char_sink_fd (&out->sink), .events = POLLOUT};

@@ -10,9 +10,10 @@
  * the filter and dropped.
  */
 #include <errno.h>
-#include <glib-unix.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "vmm/core/source.h"
 
 #include "vmm/run-session-internal.h"
 
@@ -22,7 +23,7 @@ vmm_run_session_end_input (VmmRunSession *session)
 {
     session->in_ended = true;
     session->ahead_len = 0;
-    vmm_run_session_drop_source (&session->input);
+    vmm_source_clear (&session->input);
 }
 
 /* How much input the guest takes now. */
@@ -97,7 +98,7 @@ on_input (gint fd, GIOCondition condition, gpointer user)
         return G_SOURCE_CONTINUE;
     if (n <= 0) {
         session->in_at_end = true;
-        vmm_run_session_drop_source (&session->input);
+        vmm_source_clear (&session->input);
         if (session->ahead_len == 0)
             vmm_run_session_send_end (session);
         return G_SOURCE_REMOVE;
@@ -115,8 +116,8 @@ vmm_run_session_watch_input (VmmRunSession *session)
     if (session->input != NULL || session->in_at_end || session->in_ended || session->readable == NULL ||
         (readable_input (session) == 0 && session->job->filter == NULL))
         return;
-    session->input =
-        vmm_run_session_attach (session, session->job->in_fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_input);
+    session->input = vmm_source_watch_fd (session->context, session->job->in_fd,
+                                          G_IO_IN | G_IO_HUP | G_IO_ERR, on_input, session);
 }
 
 /* The guest takes so much more input. */

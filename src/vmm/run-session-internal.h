@@ -77,9 +77,6 @@ void vmm_run_session_give_back (VmmRunSession *session, VmmRunStream stream, siz
 void vmm_run_session_say_bye (VmmRunSession *session);
 void vmm_run_session_send (VmmRunSession *session, VmmRunType type, VmmRunStream stream, const void *body,
                            size_t len);
-GSource *vmm_run_session_attach (VmmRunSession *session, int fd, GIOCondition condition,
-                                 GUnixFDSourceFunc callback);
-void vmm_run_session_drop_source (GSource **source);
 
 /* run-session-input.c */
 void vmm_run_session_watch_input (VmmRunSession *session);

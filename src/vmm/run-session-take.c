@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "vmm/core/source.h"
+
 #include "vmm/run-session-internal.h"
 
 #define MESSAGE_MAX 512u
@@ -228,7 +230,7 @@ vmm_run_session_on_readable (gint fd, GIOCondition condition, gpointer user)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return G_SOURCE_CONTINUE;
     if (n <= 0) { /* the machine has gone: its verdict tells */
-        vmm_run_session_drop_source (&session->readable);
+        vmm_source_clear (&session->readable);
         return G_SOURCE_REMOVE;
     }
     g_byte_array_append (session->frame, data, (guint)n);

@@ -14,11 +14,11 @@
  * for (run-session-files.c).
  */
 #include <errno.h>
-#include <glib-unix.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vmm/core/source.h"
 #include "vmm/error.h"
 #include "vmm/run-session-internal.h"
 
@@ -29,34 +29,13 @@
 
 static void send_more (VmmRunSession *session);
 
-/* Ends a source, if there is one. */
-void
-vmm_run_session_drop_source (GSource **source)
-{
-    if (*source == NULL)
-        return;
-    g_source_destroy (*source);
-    g_clear_pointer (source, g_source_unref);
-}
-
-/* Has @callback called on the session's context. */
-GSource *
-vmm_run_session_attach (VmmRunSession *session, int fd, GIOCondition condition, GUnixFDSourceFunc callback)
-{
-    GSource *source = g_unix_fd_source_new (fd, condition);
-
-    g_source_set_callback (source, G_SOURCE_FUNC (callback), session, NULL);
-    g_source_attach (source, session->context);
-    return source;
-}
-
 /* There is nothing more to be heard of the guest, nor to be said. */
 static void
 stop (VmmRunSession *session)
 {
-    vmm_run_session_drop_source (&session->readable);
-    vmm_run_session_drop_source (&session->writable);
-    vmm_run_session_drop_source (&session->input);
+    vmm_source_clear (&session->readable);
+    vmm_source_clear (&session->writable);
+    vmm_source_clear (&session->input);
 }
 
 /* The guest breaks the rules. */
@@ -113,7 +92,8 @@ vmm_run_session_send (VmmRunSession *session, VmmRunType type, VmmRunStream stre
     if (len > 0)
         g_byte_array_append (session->to_send, body, (guint)len);
     if (session->writable == NULL)
-        session->writable = vmm_run_session_attach (session, session->fd, G_IO_OUT, on_sendable);
+        session->writable =
+            vmm_source_watch_fd (session->context, session->fd, G_IO_OUT, on_sendable, session);
 }
 
 static void
@@ -239,7 +219,7 @@ vmm_run_session_say_bye (VmmRunSession *session)
 {
     vmm_run_session_end_input (session);
     vmm_run_session_send (session, VMM_RUN_BYE, 0, NULL, 0);
-    vmm_run_session_drop_source (&session->readable);
+    vmm_source_clear (&session->readable);
 }
 
 static bool
@@ -315,8 +295,8 @@ vmm_run_session_new (const VmmRunJob *job, int fd, GMainContext *context, void (
     session->user = user;
     init_output (session, &session->out, VMM_RUN_STDOUT, job->out_fd);
     init_output (session, &session->err, VMM_RUN_STDERR, job->err_fd);
-    session->readable =
-        vmm_run_session_attach (session, fd, G_IO_IN | G_IO_HUP | G_IO_ERR, vmm_run_session_on_readable);
+    session->readable = vmm_source_watch_fd (session->context, fd, G_IO_IN | G_IO_HUP | G_IO_ERR,
+                                             vmm_run_session_on_readable, session);
     send_job (session);
     if (job->in_fd >= 0) {
         vmm_run_session_watch_input (session);

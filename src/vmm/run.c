@@ -13,11 +13,11 @@
 #include "vmm/run.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "vmm-init/protocol.h"
+#include "vmm/core/source.h"
 #include "vmm/error.h"
 #include "vmm/machine-internal.h"
 #include "vmm/run-files.h"
@@ -82,10 +82,7 @@ close_fd (int *fd)
 static void
 drop_parts (VmmRun *run)
 {
-    if (run->console_source != NULL) {
-        g_source_destroy (run->console_source);
-        g_clear_pointer (&run->console_source, g_source_unref);
-    }
+    vmm_source_clear (&run->console_source);
     close_fd (&run->console_fd);
     close_fd (&run->guest_ends[0]);
     close_fd (&run->guest_ends[1]);
@@ -318,11 +315,9 @@ vmm_run_make_machine (VmmRun *run, const VmmConfig *config, GError **error)
         return NULL;
     }
     run->session = vmm_run_session_new (&run->job, port, run->machine->context, on_session_done, run);
-    if (run->console_fd >= 0) {
-        run->console_source = g_unix_fd_source_new (run->console_fd, G_IO_IN | G_IO_HUP);
-        g_source_set_callback (run->console_source, G_SOURCE_FUNC (on_console), run, NULL);
-        g_source_attach (run->console_source, run->machine->context);
-    }
+    if (run->console_fd >= 0)
+        run->console_source =
+            vmm_source_watch_fd (run->machine->context, run->console_fd, G_IO_IN | G_IO_HUP, on_console, run);
     return run->machine;
 }
 

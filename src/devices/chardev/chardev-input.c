@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "devices/chardev/chardev-internal.h"
+#include "vmm/core/source.h"
 #include "vmm/core/timer.h"
 
 #define STALLED_US G_USEC_PER_SEC
@@ -73,7 +74,7 @@ static void
 end_input (VmmChardev *chardev)
 {
     chardev->input_ended = true;
-    vmm_chardev_drop_source (&chardev->in_source);
+    vmm_source_clear (&chardev->in_source);
     if (chardev->hangup != NULL)
         vmm_timer_arm (chardev->gone, 0);
 }
@@ -87,7 +88,7 @@ on_readable (gint fd, GIOCondition condition, gpointer data)
     ssize_t n;
 
     if (max == 0 && !drop) {
-        vmm_chardev_drop_source (&chardev->in_source);
+        vmm_source_clear (&chardev->in_source);
         if (chardev->filter != NULL)
             vmm_timer_arm (chardev->stalled, STALLED_US);
         wait_for_room (chardev);
@@ -113,7 +114,8 @@ static void
 watch_input (VmmChardev *chardev)
 {
     if (chardev->in_source == NULL && !chardev->input_ended && chardev->in_fd >= 0)
-        chardev->in_source = vmm_chardev_attach_fd (chardev, chardev->in_fd, G_IO_IN | G_IO_HUP, on_readable);
+        chardev->in_source =
+            vmm_source_watch_fd (chardev->context, chardev->in_fd, G_IO_IN | G_IO_HUP, on_readable, chardev);
 }
 
 static gboolean
@@ -178,7 +180,7 @@ vmm_chardev_begin_input (VmmChardev *chardev)
 void
 vmm_chardev_set_input (VmmChardev *chardev, int in_fd)
 {
-    vmm_chardev_drop_source (&chardev->in_source);
+    vmm_source_clear (&chardev->in_source);
     chardev->in_fd = in_fd;
     chardev->input_ended = false;
     vmm_chardev_begin_input (chardev);

@@ -47,9 +47,6 @@ struct _VmmChardev {
     uint8_t buffer[VMM_CHARDEV_BUFFER_SIZE];
 };
 
-void vmm_chardev_drop_source (GSource **source);
-GSource *vmm_chardev_attach_fd (VmmChardev *chardev, int fd, GIOCondition condition,
-                                GUnixFDSourceFunc callback);
 void vmm_chardev_begin_input (VmmChardev *chardev);
 
 #endif

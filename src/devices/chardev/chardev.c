@@ -24,6 +24,7 @@
 
 #include "devices/chardev/chardev-internal.h"
 #include "devices/chardev/sink.h"
+#include "vmm/core/source.h"
 #include "vmm/core/timer.h"
 
 #define FLUSH_AT 2048u
@@ -59,27 +60,6 @@ flush_locked (VmmChardev *chardev)
     return chardev->fill == 0;
 }
 
-/* Ends a source, if there is one. */
-void
-vmm_chardev_drop_source (GSource **source)
-{
-    if (*source == NULL)
-        return;
-    g_source_destroy (*source);
-    g_clear_pointer (source, g_source_unref);
-}
-
-/* Has @callback called on the loop thread. */
-GSource *
-vmm_chardev_attach_fd (VmmChardev *chardev, int fd, GIOCondition condition, GUnixFDSourceFunc callback)
-{
-    GSource *source = g_unix_fd_source_new (fd, condition);
-
-    g_source_set_callback (source, G_SOURCE_FUNC (callback), chardev, NULL);
-    g_source_attach (source, chardev->context);
-    return source;
-}
-
 static gboolean
 on_writable (gint fd, GIOCondition condition, gpointer data)
 {
@@ -88,7 +68,7 @@ on_writable (gint fd, GIOCondition condition, gpointer data)
 
     g_mutex_lock (&chardev->lock);
     if (flush_locked (chardev))
-        vmm_chardev_drop_source (&chardev->out_source);
+        vmm_source_clear (&chardev->out_source);
     if (chardev->fill < VMM_CHARDEV_BUFFER_SIZE / 2) {
         starved = chardev->starved;
         chardev->starved = false;
@@ -104,8 +84,8 @@ static void
 watch_writable_locked (VmmChardev *chardev)
 {
     if (chardev->out_source == NULL)
-        chardev->out_source = vmm_chardev_attach_fd (chardev, vmm_char_sink_fd (&chardev->sink),
-                                                     G_IO_OUT | G_IO_ERR | G_IO_HUP, on_writable);
+        chardev->out_source = vmm_source_watch_fd (chardev->context, vmm_char_sink_fd (&chardev->sink),
+                                                   G_IO_OUT | G_IO_ERR | G_IO_HUP, on_writable, chardev);
 }
 
 static gboolean
@@ -139,7 +119,8 @@ arm_timer_locked (VmmChardev *chardev)
                 watch_writable_locked (chardev);
             return;
         }
-        chardev->timer_source = vmm_chardev_attach_fd (chardev, chardev->timer_fd, G_IO_IN, on_timer);
+        chardev->timer_source =
+            vmm_source_watch_fd (chardev->context, chardev->timer_fd, G_IO_IN, on_timer, chardev);
     }
     timerfd_settime (chardev->timer_fd, 0, &when, NULL);
     chardev->timer_armed = true;
@@ -229,11 +210,11 @@ vmm_chardev_free (VmmChardev *chardev)
         return;
     if (chardev->fill > 0)
         flush_locked (chardev);
-    vmm_chardev_drop_source (&chardev->in_source);
+    vmm_source_clear (&chardev->in_source);
     vmm_timer_clear (&chardev->deliver);
     vmm_timer_clear (&chardev->stalled);
-    vmm_chardev_drop_source (&chardev->out_source);
-    vmm_chardev_drop_source (&chardev->timer_source);
+    vmm_source_clear (&chardev->out_source);
+    vmm_source_clear (&chardev->timer_source);
     vmm_timer_clear (&chardev->gone);
     vmm_char_sink_close (&chardev->sink);
     if (chardev->timer_fd >= 0)
@@ -260,7 +241,7 @@ vmm_chardev_set_frontend (VmmChardev *chardev, const VmmChardevFrontend *fronten
     chardev->device = device;
     chardev->starved = false;
     g_mutex_unlock (&chardev->lock);
-    vmm_chardev_drop_source (&chardev->in_source);
+    vmm_source_clear (&chardev->in_source);
     chardev->input_waits = false;
     vmm_chardev_begin_input (chardev);
 }
@@ -302,7 +283,7 @@ vmm_chardev_connect (VmmChardev *chardev, int in_fd, int out_fd)
     bool starved;
 
     g_mutex_lock (&chardev->lock);
-    vmm_chardev_drop_source (&chardev->out_source);
+    vmm_source_clear (&chardev->out_source);
     vmm_char_sink_close (&chardev->sink);
     vmm_char_sink_init (&chardev->sink, out_fd);
     chardev->fill = 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/core/timer.h"
 
+#include "vmm/core/source.h"
+
 static gboolean
 dispatch (GSource *source, GSourceFunc function, gpointer user)
 {
@@ -48,9 +50,5 @@ vmm_timer_arm (GSource *timer, int64_t after_us)
 void
 vmm_timer_clear (GSource **timer)
 {
-    if (*timer == NULL)
-        return;
-    g_source_destroy (*timer);
-    g_source_unref (*timer);
-    *timer = NULL;
+    vmm_source_clear (timer);
 }
