@@ -171,3 +171,43 @@ vmm_modules_read_folder (VmmModules *modules, int fd, const char *version, GErro
                              "or a kernel's package",
                              error);
 }
+
+/**
+ * vmm_modules_beside:
+ * @kernel: a kernel's file
+ * @release: its version, as `uname -r` says it
+ *
+ * Looks where packages that were unpacked and `make modules_install` put modules.
+ *
+ * Returns: (transfer full) (nullable): the folder of that version's modules beside the kernel
+ */
+char *
+vmm_modules_beside (const char *kernel, const char *release)
+{
+    static const char *const places[] = {"../lib/modules", "lib/modules", "../usr/lib/modules", "modules"};
+    g_autofree char *folder = g_path_get_dirname (kernel);
+
+    for (size_t i = 0; i < G_N_ELEMENTS (places) && strchr (release, '/') == NULL; i++) {
+        g_autofree char *path = g_build_filename (folder, places[i], release, NULL);
+
+        if (g_file_test (path, G_FILE_TEST_IS_DIR))
+            return g_steal_pointer (&path);
+    }
+    return NULL;
+}
+
+/**
+ * vmm_modules_installed:
+ * @release: a kernel's version, as `uname -r` says it
+ *
+ * Returns: (transfer full) (nullable): the folder of its modules on this host
+ */
+char *
+vmm_modules_installed (const char *release)
+{
+    g_autofree char *path = g_build_filename ("/lib/modules", release, NULL);
+
+    if (strchr (release, '/') != NULL || !g_file_test (path, G_FILE_TEST_IS_DIR))
+        return NULL;
+    return g_steal_pointer (&path);
+}

@@ -34,6 +34,8 @@ typedef enum {
 
 typedef struct _VmmModules VmmModules;
 
+char *vmm_modules_beside (const char *kernel, const char *release);
+char *vmm_modules_installed (const char *release);
 VmmModules *vmm_modules_open (const char *path, const char *version, GError **error);
 void vmm_modules_free (VmmModules *modules);
 const char *vmm_modules_version (const VmmModules *modules);

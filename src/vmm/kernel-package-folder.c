@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "loader/modules.h"
 #include "vmm/error.h"
 #include "vmm/image.h"
 
@@ -80,27 +81,17 @@ walk (GPtrArray *items, const char *kernel, const char *folder, const char *belo
         closedir (dir);
 }
 
-/* The same places as `vmm run` looks at, see run-initrd.c. */
+/* As `vmm run` looks for them, and around a kernel that lies in lib/modules/VERSION itself. */
 static char *
 find_modules (const char *image, const char *release)
 {
-    static const char *const places[] = {"../lib/modules", "lib/modules", "../usr/lib/modules", "modules"};
     g_autofree char *folder = g_path_get_dirname (image);
     g_autofree char *parent = g_path_get_basename (folder);
-    g_autofree char *installed = NULL;
+    char *beside = vmm_modules_beside (image, release);
 
-    if (strchr (release, '/') != NULL)
-        return NULL;
-    for (size_t i = 0; i < G_N_ELEMENTS (places); i++) {
-        g_autofree char *path = g_build_filename (folder, places[i], release, NULL);
-
-        if (g_file_test (path, G_FILE_TEST_IS_DIR))
-            return g_steal_pointer (&path);
-    }
-    if (strcmp (parent, release) == 0)
-        return g_steal_pointer (&folder); /* lib/modules/VERSION/vmlinuz */
-    installed = g_build_filename ("/lib/modules", release, NULL);
-    return g_file_test (installed, G_FILE_TEST_IS_DIR) ? g_steal_pointer (&installed) : NULL;
+    if (beside != NULL)
+        return beside;
+    return strcmp (parent, release) == 0 ? g_steal_pointer (&folder) : vmm_modules_installed (release);
 }
 
 static bool

@@ -61,26 +61,6 @@ find_release (const char *kernel, char **ret_release, GError **error)
     return true;
 }
 
-/* Where distributions, packages that were unpacked, and `make modules_install` put modules. */
-static char *
-find_beside (const char *kernel, const char *release)
-{
-    static const char *const places[] = {"../lib/modules", "lib/modules", "../usr/lib/modules", "modules"};
-    g_autofree char *folder = g_path_get_dirname (kernel);
-    g_autofree char *installed = NULL;
-
-    if (release == NULL || strchr (release, '/') != NULL)
-        return NULL;
-    for (size_t i = 0; i < G_N_ELEMENTS (places); i++) {
-        g_autofree char *path = g_build_filename (folder, places[i], release, NULL);
-
-        if (g_file_test (path, G_FILE_TEST_IS_DIR))
-            return g_steal_pointer (&path);
-    }
-    installed = g_build_filename ("/lib/modules", release, NULL);
-    return g_file_test (installed, G_FILE_TEST_IS_DIR) ? g_steal_pointer (&installed) : NULL;
-}
-
 static void
 want (GPtrArray *names, VmmModules *modules, const char *name)
 {
@@ -136,8 +116,11 @@ add_modules (Maker *maker, GError **error)
 
     if (!find_release (maker->config->kernel, &release, error))
         return false;
-    if (maker->tree->modules == NULL)
-        beside = find_beside (maker->config->kernel, release);
+    if (maker->tree->modules == NULL && release != NULL) {
+        beside = vmm_modules_beside (maker->config->kernel, release);
+        if (beside == NULL)
+            beside = vmm_modules_installed (release);
+    }
     if (maker->tree->modules == NULL && beside == NULL)
         return true;
     modules = vmm_modules_open (beside != NULL ? beside : maker->tree->modules, release, error);
