@@ -9,9 +9,8 @@
  * a shared lock of its byte, who grants it to nobody else holds one of a second byte; having taken its locks,
  * each looks for those of others that contradict its own.
  *
- * After a process was killed, the kernel still
- * ends what io_uring had begun for it, and the lock rightly lasts for as long: so who is refused tries again
- * for a moment before it is told to the user.
+ * After a process was killed, the kernel still ends what io_uring had begun for it, and the lock rightly
+ * lasts for as long: so who is refused tries again for a moment before it is told to the user.
  */
 #include "devices/block/lock.h"
 
@@ -82,10 +81,11 @@ vmm_block_lock (int fd, const char *path, bool writes, GError **error)
         g_usleep (PAUSE_US);
     }
     if (writes)
-        g_set_error (
-            error, VMM_ERROR, VMM_ERROR_USAGE,
-            "disk \"%s\": another program uses it: end that, or say readonly on both sides, or ephemeral",
-            path);
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
+                     "disk \"%s\": another program uses it, or another disk of this machine: end that, or "
+                     "say readonly on both "
+                     "sides, or ephemeral",
+                     path);
     else
         g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
                      "disk \"%s\": another program writes to it: end that, or use a copy", path);
