@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "remove-tree.h"
 #include "vmm/run-session.h"
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
@@ -43,7 +44,6 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
     g_autofree char *home = g_dir_make_tmp ("vmm-fuzz-XXXXXX", NULL);
     g_autofree char *place = g_build_filename (home, "out", NULL);
-    const char *const remove[] = {"rm", "-rf", home, NULL};
     g_autoptr (GMainContext) context = g_main_context_new ();
     VmmRunOutput output = {(char *)"/a", place};
     char *argv[] = {(char *)"true", NULL};
@@ -72,6 +72,6 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     close (job.err_fd);
     g_ptr_array_unref (job.env);
     g_ptr_array_unref (job.outputs);
-    g_spawn_sync (NULL, (char **)remove, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+    remove_tree (home);
     return 0;
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "remove-tree.h"
 #include "run-guest.h"
 #include "vmm/run-out.h"
 #include "vmm/run-session.h"
@@ -59,10 +60,8 @@ enter (void)
 static inline void
 leave (void)
 {
-    const char *const argv[] = {"rm", "-rf", rig.home, NULL};
-
     vmm_run_session_free (rig.session);
-    g_spawn_sync (NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+    remove_tree (rig.home);
     g_free (rig.home);
     g_ptr_array_unref (rig.job.env);
     g_ptr_array_unref (rig.job.outputs);

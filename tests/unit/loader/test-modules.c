@@ -10,6 +10,7 @@
 #include "ko.h"
 #include "loader/cpio.h"
 #include "loader/modules.h"
+#include "remove-tree.h"
 #include "vmm/error.h"
 
 #define KERNEL "lib/modules/6.1.0-test/"
@@ -26,9 +27,7 @@ enter (void)
 static void
 leave (void)
 {
-    const char *const argv[] = {"rm", "-rf", home, NULL};
-
-    g_spawn_sync (NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+    remove_tree (home);
     g_free (home);
 }
 

@@ -13,6 +13,7 @@
 #include "cpio-list.h"
 #include "images.h"
 #include "loader/tree.h"
+#include "remove-tree.h"
 #include "vmm/error.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -34,10 +35,8 @@ static void
 leave (void)
 {
     g_autofree char *path = g_get_current_dir ();
-    const char *const argv[] = {"rm", "-rf", path, NULL};
-
     close (top);
-    g_spawn_sync (NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+    remove_tree (path);
 }
 
 TestSuite (tree, .init = enter, .fini = leave);

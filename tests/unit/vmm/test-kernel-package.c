@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../loader/images.h"
+#include "remove-tree.h"
 #include "vmm/error.h"
 #include "vmm/kernel-package.h"
 
@@ -20,19 +21,6 @@ static void
 make_folder (void)
 {
     folder = g_dir_make_tmp ("vmm-package-XXXXXX", NULL);
-}
-
-static void
-remove_tree (const char *path)
-{
-    g_autoptr (GDir) dir = g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
-    const char *name;
-
-    while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
-        g_autofree char *child = g_build_filename (path, name, NULL);
-        remove_tree (child);
-    }
-    g_remove (path);
 }
 
 static void

@@ -3,94 +3,12 @@
  * A machine costs nothing while its guest wants nothing: no thread of it is scheduled, whatever devices it
  * has. With micro-guests on /dev/kvm.
  */
-#include <vmm/vmm.h>
-
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-static void
-need_kvm (void)
-{
-    int fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-    if (fd < 0)
-        cr_skip_test ("cannot open /dev/kvm: %s", g_strerror (errno));
-    close (fd);
-}
-
-/* Output of @guest, one of tests/guests, goes to @out_fd, which may be -1. */
-static VmmConfig *
-make_config (const char *guest, int out_fd)
-{
-    VmmConfig *config = vmm_config_new ();
-    g_autofree char *path = g_strdup_printf ("%s/%s.elf", GUESTS, guest);
-
-    cr_assert (vmm_config_set (config, "kernel", path, NULL));
-    cr_assert (vmm_config_set (config, "mem", "32M", NULL));
-    vmm_config_set_serial_fds (config, -1, out_fd);
-    return config;
-}
-
-static void
-set (VmmConfig *config, const char *key, const char *value)
-{
-    cr_assert (vmm_config_set (config, key, value, NULL), "%s %s", key, value);
-}
-
-static VmmMachine *
-make_machine (const VmmConfig *config)
-{
-    g_autoptr (GError) error = NULL;
-    VmmMachine *machine = vmm_machine_new (config, &error);
-
-    cr_assert_not_null (machine, "%s", error != NULL ? error->message : "");
-    return machine;
-}
-
-static const VmmVerdict *
-run (VmmMachine *machine)
-{
-    g_autoptr (GError) error = NULL;
-    const VmmVerdict *verdict = vmm_machine_run (machine, &error);
-
-    cr_assert_not_null (verdict, "%s", error != NULL ? error->message : "");
-    return verdict;
-}
-
-static void
-run_loop (int ms)
-{
-    gint64 end = g_get_monotonic_time () + ms * 1000;
-
-    while (g_get_monotonic_time () < end) {
-        while (g_main_context_iteration (NULL, FALSE))
-            ;
-        g_usleep (500);
-    }
-}
-
-static int
-temporary_file (void)
-{
-    char path[] = "/tmp/test-machine-XXXXXX";
-    int fd = g_mkstemp (path);
-
-    cr_assert_geq (fd, 0);
-    unlink (path);
-    return fd;
-}
-
-static char *
-contents (int fd)
-{
-    off_t size = lseek (fd, 0, SEEK_END);
-    char *text = g_malloc0 ((gsize)size + 1);
-
-    cr_assert_eq (pread (fd, text, (size_t)size, 0), size);
-    return text;
-}
+#include "machine-kit.h"
 
 /* How often the threads of this process have been scheduled, but the main one and those called @but. */
 static uint64_t
@@ -172,7 +90,7 @@ Test (machine_idle, an_idle_guest_causes_no_wake_up_whatever_its_devices, .timeo
 {
     need_kvm ();
     g_autofree char *folder = make_folder ();
-    g_autoptr (VmmConfig) config = make_config ("idle", -1);
+    g_autoptr (VmmConfig) config = make_config ("idle", -1, -1);
     set (config, "cpus", "2");
     add_all_devices (config, folder);
     VmmMachine *machine = make_machine (config);
@@ -201,7 +119,7 @@ Test (machine_idle, devices_rest_when_nothing_is_asked_of_them, .timeout = 60)
     need_kvm ();
     g_autofree char *folder = make_folder ();
     int out = temporary_file ();
-    g_autoptr (VmmConfig) config = make_config ("bench-disk", out);
+    g_autoptr (VmmConfig) config = make_config ("bench-disk", -1, out);
     set (config, "mem", "128M");
     set (config, "cmdline", "depth=32 requests=300");
     add_all_devices (config, folder);

@@ -3,14 +3,14 @@
  * The end of a machine whose host stores nothing any more: on /dev/kvm, with a guest that writes and never
  * flushes.
  */
-#include <vmm/vmm.h>
-
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "machine-kit.h"
 
 static bool fail_syncs;
 
@@ -23,22 +23,6 @@ __wrap_fdatasync (int fd)
         return __real_fdatasync (fd);
     errno = EIO;
     return -1;
-}
-
-static void
-need_kvm (void)
-{
-    int fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-    if (fd < 0)
-        cr_skip_test ("cannot open /dev/kvm: %s", g_strerror (errno));
-    close (fd);
-}
-
-static void
-set (VmmConfig *config, const char *key, const char *value)
-{
-    cr_assert (vmm_config_set (config, key, value, NULL), "%s %s", key, value);
 }
 
 static void

@@ -3,8 +3,6 @@
  * The life of machines as an embedding program sees it, with micro-guests on /dev/kvm. A library may leave no
  * thread, descriptor or signal setting behind, and its machines may not know of each other.
  */
-#include <vmm/vmm.h>
-
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
@@ -13,45 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void
-need_kvm (void)
-{
-    int fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-    if (fd < 0)
-        cr_skip_test ("cannot open /dev/kvm: %s", g_strerror (errno));
-    close (fd);
-}
-
-/* @guest as in tests/guests, NULL for the built-in one; output goes to @out_fd, which may be -1. */
-static VmmConfig *
-make_config (const char *guest, int in_fd, int out_fd)
-{
-    VmmConfig *config = vmm_config_new ();
-    g_autofree char *path = g_strdup_printf ("%s/%s.elf", GUESTS, guest);
-
-    if (guest != NULL)
-        cr_assert (vmm_config_set (config, "kernel", path, NULL));
-    cr_assert (vmm_config_set (config, "mem", "32M", NULL));
-    vmm_config_set_serial_fds (config, in_fd, out_fd);
-    return config;
-}
-
-static void
-set (VmmConfig *config, const char *key, const char *value)
-{
-    cr_assert (vmm_config_set (config, key, value, NULL), "%s %s", key, value);
-}
-
-static VmmMachine *
-make_machine (const VmmConfig *config)
-{
-    g_autoptr (GError) error = NULL;
-    VmmMachine *machine = vmm_machine_new (config, &error);
-
-    cr_assert_not_null (machine, "%s", error != NULL ? error->message : "");
-    return machine;
-}
+#include "machine-kit.h"
 
 static VmmMachine *
 make_guest (const char *guest, int in_fd, int out_fd)
@@ -61,53 +21,10 @@ make_guest (const char *guest, int in_fd, int out_fd)
     return make_machine (config);
 }
 
-static const VmmVerdict *
-run (VmmMachine *machine)
-{
-    g_autoptr (GError) error = NULL;
-    const VmmVerdict *verdict = vmm_machine_run (machine, &error);
-
-    cr_assert_not_null (verdict, "%s", error != NULL ? error->message : "");
-    return verdict;
-}
-
 static void
 check_kind (const VmmVerdict *verdict, VmmVerdictKind kind)
 {
     cr_assert_eq (verdict->kind, kind, "%s: %s", vmm_verdict_kind_to_string (verdict->kind), verdict->reason);
-}
-
-static void
-run_loop (int ms)
-{
-    gint64 end = g_get_monotonic_time () + ms * 1000;
-
-    while (g_get_monotonic_time () < end) {
-        while (g_main_context_iteration (NULL, FALSE))
-            ;
-        g_usleep (500);
-    }
-}
-
-static int
-temporary_file (void)
-{
-    char path[] = "/tmp/test-machine-XXXXXX";
-    int fd = g_mkstemp (path);
-
-    cr_assert_geq (fd, 0);
-    unlink (path);
-    return fd;
-}
-
-static char *
-contents (int fd)
-{
-    off_t size = lseek (fd, 0, SEEK_END);
-    char *text = g_malloc0 ((gsize)size + 1);
-
-    cr_assert_eq (pread (fd, text, (size_t)size, 0), size);
-    return text;
 }
 
 /* Entries of a folder of /proc/self. */

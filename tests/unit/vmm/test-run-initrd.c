@@ -10,6 +10,7 @@
 #include "../loader/cpio-list.h"
 #include "../loader/images.h"
 #include "../loader/ko.h"
+#include "remove-tree.h"
 #include "vmm/error.h"
 #include "vmm/run-initrd.h"
 
@@ -82,12 +83,10 @@ enter (void)
 static void
 leave (void)
 {
-    const char *const argv[] = {"rm", "-rf", home, NULL};
-
     vmm_run_initrds_clear (&initrds);
     vmm_config_free (config);
     g_ptr_array_unref (copies);
-    g_spawn_sync (NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+    remove_tree (home);
     g_free (home);
 }
 

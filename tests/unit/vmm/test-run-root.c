@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../loader/cpio-list.h"
+#include "remove-tree.h"
 #include "vmm/error.h"
 #include "vmm/run-initrd.h"
 
@@ -23,9 +24,7 @@ enter (void)
 static void
 leave (void)
 {
-    const char *const argv[] = {"rm", "-rf", home, NULL};
-
-    g_spawn_sync (NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+    remove_tree (home);
     g_free (home);
 }
 
