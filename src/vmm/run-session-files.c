@@ -19,6 +19,22 @@ note (VmmRunSession *session, char *why)
         g_free (why);
 }
 
+/**
+ * vmm_run_output_free:
+ * @data: a #VmmRunOutput
+ *
+ * For arrays of them.
+ */
+void
+vmm_run_output_free (gpointer data)
+{
+    VmmRunOutput *output = data;
+
+    g_free (output->host_path);
+    g_free (output->guest_path);
+    g_free (output);
+}
+
 /* The output that comes, or NULL with the session failed. */
 static const VmmRunOutput *
 current (VmmRunSession *session)

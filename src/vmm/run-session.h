@@ -80,6 +80,8 @@ typedef struct _VmmRunSession VmmRunSession;
 
 bool vmm_run_job_check (const VmmRunJob *job, GError **error);
 
+void vmm_run_output_free (gpointer data);
+
 VmmRunSession *vmm_run_session_new (const VmmRunJob *job, int fd, GMainContext *context,
                                     void (*done) (void *user), void *user);
 void vmm_run_session_free (VmmRunSession *session);

@@ -37,16 +37,6 @@ free_copy (gpointer data)
     g_free (copy);
 }
 
-static void
-free_output (gpointer data)
-{
-    VmmRunOutput *output = data;
-
-    g_free (output->host_path);
-    g_free (output->guest_path);
-    g_free (output);
-}
-
 /**
  * vmm_run_new:
  *
@@ -60,7 +50,7 @@ vmm_run_new (void)
 
     run->job = (VmmRunJob){.in_fd = -1, .out_fd = -1, .err_fd = -1};
     run->job.env = g_ptr_array_new_with_free_func (g_free);
-    run->job.outputs = g_ptr_array_new_with_free_func (free_output);
+    run->job.outputs = g_ptr_array_new_with_free_func (vmm_run_output_free);
     run->copies = g_ptr_array_new_with_free_func (free_copy);
     run->console = g_string_new (NULL);
     run->log_fd = -1;

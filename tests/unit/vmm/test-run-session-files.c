@@ -5,23 +5,13 @@
 TestSuite (run_session_files, .init = enter, .fini = leave, .timeout = 60);
 
 static void
-free_output (gpointer data)
-{
-    VmmRunOutput *output = data;
-
-    g_free (output->guest_path);
-    g_free (output->host_path);
-    g_free (output);
-}
-
-static void
 add_output (const char *guest, const char *name)
 {
     VmmRunOutput *output = g_new0 (VmmRunOutput, 1);
 
     output->guest_path = g_strdup (guest);
     output->host_path = g_build_filename (rig.home, name, NULL);
-    g_ptr_array_set_free_func (rig.job.outputs, free_output);
+    g_ptr_array_set_free_func (rig.job.outputs, vmm_run_output_free);
     g_ptr_array_add (rig.job.outputs, output);
 }
 
