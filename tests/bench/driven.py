@@ -39,8 +39,11 @@ def device_seconds(pid):
     """The CPU time of all threads but the vCPUs: a guest that polls keeps those busy whatever happens."""
     found = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
-        if not VCPU.match((task / "comm").read_text().strip()):
-            found += int((task / "schedstat").read_text().split()[0])
+        try:
+            if not VCPU.match((task / "comm").read_text().strip()):
+                found += int((task / "schedstat").read_text().split()[0])
+        except (FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            pass
     return found / 1e9
 
 

@@ -118,9 +118,8 @@ typedef struct _VmmNet VmmNet;
  * @receive: one frame into @iov, whose first element is for its VmmNetHeader and whose others have room for
  *   %VMM_NET_FRAME_MAX bytes. Returns the bytes of the frame; 0: there is none
  * @receive_batch: (nullable): up to %VMM_NET_BATCH_MAX frames in their order, each into a room of its own as
- * by
- * @receive; of each room the bytes of its frame, 0: there is none in it. Rooms may be left out anywhere. When
- * some were and there are more frames, rx_ready is told if it is wanted
+ * by @receive; of each room the bytes of its frame, 0: there is none in it. Rooms may be left out anywhere.
+ * When some were and there are more frames, rx_ready is told if it is wanted
  * @want_receive: whether rx_ready is wanted for @pair; for frames that are there already it may not be told
  * @set_busy: (nullable): whether the device looks for frames all the time, so that rx_ready need not be told;
  * not while detached, and off at first

@@ -114,8 +114,7 @@ let_go (VmmVirtioNetRx *rx, unsigned n)
 }
 
 /* Makes a slot for a frame out of what is held from @first on: at most @max chains, and no more than it takes
- * for
- * @likely bytes with the header. Its iov goes to @iov. */
+ * for @likely bytes with the header. Its iov goes to @iov. */
 static void
 make_slot (VmmVirtioNetRx *rx, Slot *slot, unsigned first, unsigned max, size_t likely, struct iovec *iov)
 {
