@@ -187,12 +187,14 @@ describe_failure (VmmExpect *expect, const VmmExpectPattern *pattern, VmmExpectE
 
 /**
  * vmm_expect_next:
+ * @expect: what to ask
  * @ret_event: the first match, by where it begins, of those that are decided; or that a pattern was given up
  *
  * After a match all patterns look behind it only, but for those with %VMM_EXPECT_THROUGHOUT. One that was
  * given up is never heard of again.
  *
  * Returns: false when there is none, for now
+ * Since: 0.1
  */
 bool
 vmm_expect_next (VmmExpect *expect, VmmExpectEvent *ret_event)

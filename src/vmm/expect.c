@@ -54,6 +54,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmmExpectPattern, pattern_free)
  * One thread at a time.
  *
  * Returns: one without patterns
+ * Since: 0.1
  */
 VmmExpect *
 vmm_expect_new (size_t window, bool strip_escapes)
@@ -76,6 +77,12 @@ vmm_expect_new (size_t window, bool strip_escapes)
     return expect;
 }
 
+/**
+ * vmm_expect_free:
+ * @expect: (nullable)
+ *
+ * Since: 0.1
+ */
 void
 vmm_expect_free (VmmExpect *expect)
 {
@@ -157,15 +164,18 @@ compile (VmmExpect *expect, VmmExpectPattern *pattern, GError **error)
 
 /**
  * vmm_expect_add_pattern:
+ * @expect: where it is looked for
  * @id: the caller's name for it, in its events
  * @pattern: a regular expression as in pcre2pattern(3), or plain text with %VMM_EXPECT_LITERAL; `^` and `$`
  * are the ends of lines, `.` is no line feed
+ * @flags: how it is looked for
  *
  * It looks for matches behind the last match of the others, in text that was fed before, too, as far as it
  * still is in the window; with %VMM_EXPECT_THROUGHOUT in all of that. Of several matches that of the pattern
  * that was added first counts, where they begin at the same byte.
  *
  * Returns: false when it is no regular expression; %VMM_ERROR_USAGE
+ * Since: 0.1
  */
 bool
 vmm_expect_add_pattern (VmmExpect *expect, unsigned id, const char *pattern, VmmExpectFlags flags,
@@ -193,7 +203,10 @@ vmm_expect_add_pattern (VmmExpect *expect, unsigned id, const char *pattern, Vmm
 
 /**
  * vmm_expect_remove_pattern:
+ * @expect: what is not to look for it any more
  * @id: that of patterns that are not wanted any more; there may be none
+ *
+ * Since: 0.1
  */
 void
 vmm_expect_remove_pattern (VmmExpect *expect, unsigned id)
@@ -284,12 +297,14 @@ take (VmmExpect *expect, const uint8_t *data, size_t len)
 
 /**
  * vmm_expect_feed:
+ * @expect: whose stream goes on
  * @data: @len bytes of the stream, as they come
  *
  * Takes as many as there is room for, and at least one. Call vmm_expect_next() until it has nothing more
  * after each call: what it was not asked for is lost when room is needed.
  *
  * Returns: how many were taken
+ * Since: 0.1
  */
 size_t
 vmm_expect_feed (VmmExpect *expect, const uint8_t *data, size_t len)
@@ -311,9 +326,12 @@ vmm_expect_feed (VmmExpect *expect, const uint8_t *data, size_t len)
 
 /**
  * vmm_expect_settle:
+ * @expect: whose stream has been quiet
  *
  * The guest has been quiet for a while, or has ended: vmm_expect_next() decides as if nothing followed. More
  * may be fed all the same.
+ *
+ * Since: 0.1
  */
 void
 vmm_expect_settle (VmmExpect *expect)
@@ -323,9 +341,11 @@ vmm_expect_settle (VmmExpect *expect)
 
 /**
  * vmm_expect_is_undecided:
+ * @expect: one that was asked by vmm_expect_next()
  *
  * Returns: whether vmm_expect_settle() might make a difference; false after vmm_expect_next() has come to the
  * end of a settled stream
+ * Since: 0.1
  */
 bool
 vmm_expect_is_undecided (const VmmExpect *expect)

@@ -2,10 +2,15 @@
 #ifndef VMM_EXPECT_H
 #define VMM_EXPECT_H
 
-#include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <glib.h>
+
+#include "vmm/export.h"
+
+G_BEGIN_DECLS
 
 #define VMM_EXPECT_WINDOW 65536u
 #define VMM_EXPECT_WINDOW_MIN 4096u
@@ -71,16 +76,18 @@ typedef struct {
 
 typedef struct _VmmExpect VmmExpect;
 
-VmmExpect *vmm_expect_new (size_t window, bool strip_escapes);
-void vmm_expect_free (VmmExpect *expect);
-bool vmm_expect_add_pattern (VmmExpect *expect, unsigned id, const char *pattern, VmmExpectFlags flags,
-                             GError **error);
-void vmm_expect_remove_pattern (VmmExpect *expect, unsigned id);
-size_t vmm_expect_feed (VmmExpect *expect, const uint8_t *data, size_t len);
-bool vmm_expect_next (VmmExpect *expect, VmmExpectEvent *ret_event);
-void vmm_expect_settle (VmmExpect *expect);
-bool vmm_expect_is_undecided (const VmmExpect *expect);
+VMM_EXPORT VmmExpect *vmm_expect_new (size_t window, bool strip_escapes);
+VMM_EXPORT void vmm_expect_free (VmmExpect *expect);
+VMM_EXPORT bool vmm_expect_add_pattern (VmmExpect *expect, unsigned id, const char *pattern,
+                                        VmmExpectFlags flags, GError **error);
+VMM_EXPORT void vmm_expect_remove_pattern (VmmExpect *expect, unsigned id);
+VMM_EXPORT size_t vmm_expect_feed (VmmExpect *expect, const uint8_t *data, size_t len);
+VMM_EXPORT bool vmm_expect_next (VmmExpect *expect, VmmExpectEvent *ret_event);
+VMM_EXPORT void vmm_expect_settle (VmmExpect *expect);
+VMM_EXPORT bool vmm_expect_is_undecided (const VmmExpect *expect);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmmExpect, vmm_expect_free)
+
+G_END_DECLS
 
 #endif

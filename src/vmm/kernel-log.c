@@ -41,6 +41,8 @@
  * @user: what it gets
  *
  * One thread at a time.
+ *
+ * Since: 0.1
  */
 VmmKernelLog *
 vmm_kernel_log_new (VmmKernelReportFunc func, void *user)
@@ -54,6 +56,12 @@ vmm_kernel_log_new (VmmKernelReportFunc func, void *user)
     return log;
 }
 
+/**
+ * vmm_kernel_log_free:
+ * @log: (nullable)
+ *
+ * Since: 0.1
+ */
 void
 vmm_kernel_log_free (VmmKernelLog *log)
 {
@@ -246,10 +254,13 @@ end_line (VmmKernelLog *log)
 
 /**
  * vmm_kernel_log_feed:
+ * @log: whose console this is
  * @data: @len bytes of console output, as they come
  *
  * Lines end with a line feed. Carriage returns, NUL bytes, other control characters but tabs, and escape
  * sequences are left out; of a line that is longer than 2047 bytes the rest is.
+ *
+ * Since: 0.1
  */
 void
 vmm_kernel_log_feed (VmmKernelLog *log, const uint8_t *data, size_t len)
@@ -272,8 +283,11 @@ vmm_kernel_log_feed (VmmKernelLog *log, const uint8_t *data, size_t len)
 
 /**
  * vmm_kernel_log_settle:
+ * @log: whose console has been quiet
  *
  * The console has been quiet for some seconds: a report that has not ended will not go on.
+ *
+ * Since: 0.1
  */
 void
 vmm_kernel_log_settle (VmmKernelLog *log)
@@ -283,9 +297,12 @@ vmm_kernel_log_settle (VmmKernelLog *log)
 
 /**
  * vmm_kernel_log_finish:
+ * @log: whose console has ended
  *
  * The console has ended: an unfinished line counts, and so does an unfinished report. Nothing may be fed any
  * more.
+ *
+ * Since: 0.1
  */
 void
 vmm_kernel_log_finish (VmmKernelLog *log)
@@ -298,8 +315,10 @@ vmm_kernel_log_finish (VmmKernelLog *log)
 
 /**
  * vmm_kernel_log_is_in_report:
+ * @log: what to ask
  *
  * Returns: whether a report has begun and not ended: whether vmm_kernel_log_settle() makes a difference
+ * Since: 0.1
  */
 bool
 vmm_kernel_log_is_in_report (const VmmKernelLog *log)
@@ -309,8 +328,10 @@ vmm_kernel_log_is_in_report (const VmmKernelLog *log)
 
 /**
  * vmm_kernel_trouble_to_string:
+ * @kind: what was reported
  *
  * Returns: a stable name for programs, such as "hung-task"
+ * Since: 0.1
  */
 const char *
 vmm_kernel_trouble_to_string (VmmKernelTrouble kind)
@@ -341,8 +362,10 @@ vmm_kernel_trouble_to_string (VmmKernelTrouble kind)
 
 /**
  * vmm_kernel_trouble_is_panic:
+ * @kind: what was reported
  *
  * Returns: whether the kernel stops for good
+ * Since: 0.1
  */
 bool
 vmm_kernel_trouble_is_panic (VmmKernelTrouble kind)

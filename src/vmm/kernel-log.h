@@ -2,10 +2,15 @@
 #ifndef VMM_KERNEL_LOG_H
 #define VMM_KERNEL_LOG_H
 
-#include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <glib.h>
+
+#include "vmm/export.h"
+
+G_BEGIN_DECLS
 
 #define VMM_KERNEL_REPORT_MAX 65536u
 
@@ -88,15 +93,17 @@ typedef void (*VmmKernelReportFunc) (void *user, const VmmKernelReport *report);
 
 typedef struct _VmmKernelLog VmmKernelLog;
 
-VmmKernelLog *vmm_kernel_log_new (VmmKernelReportFunc func, void *user);
-void vmm_kernel_log_free (VmmKernelLog *log);
-void vmm_kernel_log_feed (VmmKernelLog *log, const uint8_t *data, size_t len);
-void vmm_kernel_log_settle (VmmKernelLog *log);
-void vmm_kernel_log_finish (VmmKernelLog *log);
-bool vmm_kernel_log_is_in_report (const VmmKernelLog *log);
-const char *vmm_kernel_trouble_to_string (VmmKernelTrouble kind);
-bool vmm_kernel_trouble_is_panic (VmmKernelTrouble kind);
+VMM_EXPORT VmmKernelLog *vmm_kernel_log_new (VmmKernelReportFunc func, void *user);
+VMM_EXPORT void vmm_kernel_log_free (VmmKernelLog *log);
+VMM_EXPORT void vmm_kernel_log_feed (VmmKernelLog *log, const uint8_t *data, size_t len);
+VMM_EXPORT void vmm_kernel_log_settle (VmmKernelLog *log);
+VMM_EXPORT void vmm_kernel_log_finish (VmmKernelLog *log);
+VMM_EXPORT bool vmm_kernel_log_is_in_report (const VmmKernelLog *log);
+VMM_EXPORT const char *vmm_kernel_trouble_to_string (VmmKernelTrouble kind);
+VMM_EXPORT bool vmm_kernel_trouble_is_panic (VmmKernelTrouble kind);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmmKernelLog, vmm_kernel_log_free)
+
+G_END_DECLS
 
 #endif

@@ -12,6 +12,7 @@
  * Returns: what is behind "[   12.345678] " or, where the kernel names the caller too, "[   12.345678][ T1]
  * ";
  *   @line where it begins with neither
+ * Since: 0.1
  */
 const char *
 vmm_printk_skip_stamp (const char *line)
@@ -36,6 +37,7 @@ vmm_printk_skip_stamp (const char *line)
  * @end: a place in it
  *
  * Returns: whether "[   12.345678" ends at @end
+ * Since: 0.1
  */
 bool
 vmm_printk_is_stamp_before (const char *line, const char *end)
@@ -85,6 +87,8 @@ parse_stamp (const char *p, VmmPrintkLine *line)
  *
  * Looks behind a level, as in "<4>", and behind a time stamp. The kernel begins no line of its own where a
  * program has left one unfinished, such as a prompt: so a time stamp counts inside of a line, too.
+ *
+ * Since: 0.1
  */
 VmmPrintkLine
 vmm_printk_parse (const char *line)

@@ -4,6 +4,12 @@
 
 #include <stdbool.h>
 
+#include <glib.h>
+
+#include "vmm/export.h"
+
+G_BEGIN_DECLS
+
 /**
  * VmmPrintkLine:
  * @text: what the kernel says, behind all that printk puts before it
@@ -16,8 +22,10 @@ typedef struct {
     double seconds;
 } VmmPrintkLine;
 
-const char *vmm_printk_skip_stamp (const char *line);
-bool vmm_printk_is_stamp_before (const char *line, const char *end);
-VmmPrintkLine vmm_printk_parse (const char *line);
+VMM_EXPORT const char *vmm_printk_skip_stamp (const char *line);
+VMM_EXPORT bool vmm_printk_is_stamp_before (const char *line, const char *end);
+VMM_EXPORT VmmPrintkLine vmm_printk_parse (const char *line);
+
+G_END_DECLS
 
 #endif

@@ -42,9 +42,11 @@ in_string (VmmTerminalFilterState state, uint8_t byte)
 
 /**
  * vmm_terminal_filter_pass:
+ * @filter: its state
  * @byte: the next byte of the stream
  *
  * Returns: whether it is text; line ends, tabs and NUL bytes are
+ * Since: 0.1
  */
 bool
 vmm_terminal_filter_pass (VmmTerminalFilter *filter, uint8_t byte)

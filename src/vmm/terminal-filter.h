@@ -5,6 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <glib.h>
+
+#include "vmm/export.h"
+
+G_BEGIN_DECLS
+
 #define VMM_TERMINAL_ESCAPE 0x1bu
 
 /* Inside of what the next byte comes; the names are those of ECMA-48. */
@@ -26,6 +32,8 @@ typedef struct {
     VmmTerminalFilterState state;
 } VmmTerminalFilter;
 
-bool vmm_terminal_filter_pass (VmmTerminalFilter *filter, uint8_t byte);
+VMM_EXPORT bool vmm_terminal_filter_pass (VmmTerminalFilter *filter, uint8_t byte);
+
+G_END_DECLS
 
 #endif

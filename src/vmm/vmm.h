@@ -16,12 +16,16 @@
 #include "vmm/config.h"
 #include "vmm/disk.h"
 #include "vmm/error.h"
+#include "vmm/expect.h"
 #include "vmm/export.h"
 #include "vmm/host.h"
 #include "vmm/image.h"
+#include "vmm/kernel-log.h"
 #include "vmm/kernel-package.h"
 #include "vmm/machine.h"
+#include "vmm/printk-line.h"
 #include "vmm/run.h"
+#include "vmm/terminal-filter.h"
 #include "vmm/verdict.h"
 
 #endif
