@@ -540,35 +540,3 @@ vmm_config_set_input_filter (VmmConfig *config, VmmInputFilter filter, void *use
     config->filter = filter;
     config->filter_user = user;
 }
-
-/**
- * vmm_config_stdio_devices:
- *
- * Returns: how many devices take the streams that the serial console has otherwise
- */
-unsigned
-vmm_config_stdio_devices (const VmmConfig *config)
-{
-    unsigned n = 0;
-
-    for (guint i = 0; i < config->devices->len; i++) {
-        const VmmDeviceSpec *spec = config->devices->pdata[i];
-
-        n += spec->kind->takes_stdio != NULL && spec->kind->takes_stdio (spec->description);
-    }
-    return n;
-}
-
-/**
- * vmm_config_uses_stdio:
- * @config: a configuration
- *
- * Returns: whether the streams of vmm_config_set_serial_fds() are used: by the serial console, or by a device
- *   that takes them instead
- * Since: 0.1
- */
-bool
-vmm_config_uses_stdio (const VmmConfig *config)
-{
-    return config->serial == NULL || config->serial->stdio || vmm_config_stdio_devices (config) > 0;
-}

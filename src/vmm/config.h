@@ -55,6 +55,8 @@ VMM_EXPORT bool vmm_config_set (VmmConfig *config, const char *key, const char *
 VMM_EXPORT bool vmm_config_parse (VmmConfig *config, const char *text, const char *name, GError **error);
 VMM_EXPORT void vmm_config_set_serial_fds (VmmConfig *config, int in_fd, int out_fd);
 VMM_EXPORT void vmm_config_set_input_filter (VmmConfig *config, VmmInputFilter filter, void *user);
+VMM_EXPORT unsigned vmm_config_get_cpus (const VmmConfig *config);
+VMM_EXPORT uint64_t vmm_config_get_memory (const VmmConfig *config);
 VMM_EXPORT bool vmm_config_uses_stdio (const VmmConfig *config);
 VMM_EXPORT char *vmm_config_build_cmdline (const VmmConfig *config);
 

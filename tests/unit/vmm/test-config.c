@@ -162,6 +162,22 @@ Test (config, cpus_that_no_machine_has)
         refuse ("cpus", bad[i], "say a number of CPUs");
 }
 
+Test (config, what_a_machine_takes_of_its_host)
+{
+    g_autoptr (VmmConfig) config = vmm_config_new ();
+
+    cr_assert_eq (vmm_config_get_cpus (config), 1);
+    cr_assert_eq (vmm_config_get_memory (config), 512 * MIB);
+    accept (config, "cpus", "8,sockets=1,cores=4,threads=2");
+    accept (config, "mem", "9G");
+    cr_assert_eq (vmm_config_get_cpus (config), 8);
+    cr_assert_eq (vmm_config_get_memory (config), 9216 * MIB);
+    cr_assert_not (vmm_config_set (config, "cpus", "0", NULL));
+    cr_assert_not (vmm_config_set (config, "mem", "1", NULL));
+    cr_assert_eq (vmm_config_get_cpus (config), 8);
+    cr_assert_eq (vmm_config_get_memory (config), 9216 * MIB);
+}
+
 Test (config, times)
 {
     g_autoptr (VmmConfig) config = vmm_config_new ();
