@@ -65,6 +65,10 @@ uint64_t vmm_board_memory_size (const VmmBoard *board);
 uint64_t vmm_board_memory_used (const VmmBoard *board);
 char *vmm_board_describe_pc (VmmBoard *board, uint64_t pc);
 
+/* board-samples.c */
+unsigned vmm_board_take_samples (VmmBoard *board, VmmVcpuSample *ret_samples, bool *ret_answered);
+void vmm_board_describe_vcpus (VmmBoard *board, GString *text);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmmBoard, vmm_board_free)
 
 #endif

@@ -288,7 +288,7 @@ vmm_machine_on_watchdog (void *user, VmmWatchdogFinding finding, unsigned index,
     VmmMachine *machine = user;
     GString *report = g_string_new (NULL);
 
-    vmm_watchdog_describe (machine->board, report);
+    vmm_board_describe_vcpus (machine->board, report);
     if (finding == VMM_WATCHDOG_HALTED)
         vmm_machine_end (machine, VMM_VERDICT_HALT, 0,
                          g_strdup ("the guest halted: every CPU waits with interrupts off"),
@@ -315,7 +315,7 @@ vmm_machine_on_timeout (gpointer user)
 
     /* There is no board when a reboot has failed just now. */
     if (!machine->paused && machine->board != NULL)
-        vmm_watchdog_describe (machine->board, report);
+        vmm_board_describe_vcpus (machine->board, report);
     vmm_machine_end (
         machine, VMM_VERDICT_TIMEOUT, 0,
         g_strdup_printf ("the guest was not done after %g s", (double)machine->config->timeout_ns / 1e9),

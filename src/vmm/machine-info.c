@@ -91,6 +91,37 @@ vmm_machine_get_info (VmmMachine *machine)
     return &machine->info;
 }
 
+/**
+ * vmm_machine_describe_vcpus:
+ * @machine: a machine
+ *
+ * Looks where the guest is, whether it runs or is paused: a line for each virtual CPU with its program
+ * counter, the function there if symbols tell, whether it runs the kernel or a program or waits for an
+ * interrupt, and whether interrupts are on:
+ *
+ *     vCPU 0: at ffffffff81a3c1f0 (panic+0x2f0/0x330), running the kernel, interrupts off
+ *
+ * The text is for people. The guest goes on after some microseconds. The first call reads the symbols, which
+ * takes a fraction of a second for a stock kernel; a CPU that a device holds up is waited for, two seconds at
+ * most.
+ *
+ * Returns: (transfer full) (nullable): the lines, each with its newline; NULL when the guest has not begun or
+ *   has ended
+ * Since: 0.1
+ */
+char *
+vmm_machine_describe_vcpus (VmmMachine *machine)
+{
+    GString *text;
+
+    /* There is no board when a reboot has failed just now. */
+    if (!machine->started || machine->has_verdict || machine->board == NULL)
+        return NULL;
+    text = g_string_new (NULL);
+    vmm_board_describe_vcpus (machine->board, text);
+    return g_string_free (text, FALSE);
+}
+
 static const VmmDeviceSpec *
 spec_of (const VmmMachine *machine, unsigned index)
 {

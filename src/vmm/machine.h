@@ -118,6 +118,7 @@ VMM_EXPORT const VmmVerdict *vmm_machine_run (VmmMachine *machine, GError **erro
 VMM_EXPORT VmmMachineState vmm_machine_get_state (const VmmMachine *machine);
 VMM_EXPORT const char *vmm_machine_state_to_string (VmmMachineState state);
 VMM_EXPORT const VmmMachineInfo *vmm_machine_get_info (VmmMachine *machine);
+VMM_EXPORT char *vmm_machine_describe_vcpus (VmmMachine *machine);
 VMM_EXPORT unsigned vmm_machine_get_n_devices (const VmmMachine *machine);
 VMM_EXPORT const char *vmm_machine_get_device_name (const VmmMachine *machine, unsigned index);
 VMM_EXPORT const char *vmm_machine_get_device_kind (const VmmMachine *machine, unsigned index);

@@ -28,7 +28,6 @@
 #define LOOK_IDLE_US (60 * G_USEC_PER_SEC)
 #define ACTIVITY_NS (20 * 1000 * 1000)
 #define LOOKS_PER_LIMIT 8
-#define ANSWER_PATIENCE_US (2 * G_USEC_PER_SEC)
 /* A kernel's speed on hardware; what is below is slower by the quotient. */
 #define USUAL_MIPS 1000.0
 #define SLOWER_MAX 1000.0
@@ -49,23 +48,6 @@ struct _VmmWatchdog {
     unsigned halted_looks;
     Seen *seen;
 };
-
-/* Asks all vCPUs at once, so that the slowest is waited for only once. Returns how many answered. */
-static unsigned
-take_samples (VmmBoard *board, VmmVcpuSample *samples, bool *answered)
-{
-    unsigned n = vmm_board_n_vcpus (board);
-    int64_t deadline = g_get_monotonic_time () + ANSWER_PATIENCE_US;
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < n; i++)
-        vmm_vcpu_request_sample (vmm_board_vcpu (board, i));
-    for (unsigned i = 0; i < n; i++) {
-        answered[i] = vmm_vcpu_wait_sample (vmm_board_vcpu (board, i), deadline, &samples[i]);
-        count += answered[i] ? 1 : 0;
-    }
-    return count;
-}
 
 /* For how many µs vCPU @i has been stuck. */
 static int64_t
@@ -129,7 +111,7 @@ look (gpointer data)
     unsigned n = vmm_board_n_vcpus (watchdog->board);
     g_autofree VmmVcpuSample *samples = g_new0 (VmmVcpuSample, n);
     g_autofree bool *answered = g_new0 (bool, n);
-    bool all_off = take_samples (watchdog->board, samples, answered) == n;
+    bool all_off = vmm_board_take_samples (watchdog->board, samples, answered) == n;
     bool idle = all_off;
     int64_t now = g_get_monotonic_time ();
     int64_t worst = 0;
@@ -223,37 +205,4 @@ void
 vmm_watchdog_on_active (VmmWatchdog *watchdog)
 {
     vmm_timer_arm (watchdog->timer, LOOK_FIRST_US);
-}
-
-/**
- * vmm_watchdog_describe:
- * @report: gets a line for each vCPU: where it is, in which function if that is known
- *
- * On the loop thread, while the vCPUs run.
- */
-void
-vmm_watchdog_describe (VmmBoard *board, GString *report)
-{
-    unsigned n = vmm_board_n_vcpus (board);
-    g_autofree VmmVcpuSample *samples = g_new0 (VmmVcpuSample, n);
-    g_autofree bool *answered = g_new0 (bool, n);
-
-    take_samples (board, samples, answered);
-    for (unsigned i = 0; i < n; i++) {
-        const VmmVcpuSample *s = &samples[i];
-        g_autofree char *where = answered[i] ? vmm_board_describe_pc (board, s->pc) : NULL;
-
-        if (!answered[i]) {
-            g_string_append_printf (report, "vCPU %u: ended, or does not answer\n", i);
-            continue;
-        }
-        g_string_append_printf (report, "vCPU %u: at %016" G_GINT64_MODIFIER "x%s%s%s, %s, interrupts %s\n",
-                                i, s->pc, where != NULL ? " (" : "", where != NULL ? where : "",
-                                where != NULL ? ")" : "",
-                                s->off         ? "off"
-                                : s->halted    ? "waiting for an interrupt"
-                                : s->user_mode ? "running a program"
-                                               : "running the kernel",
-                                s->interrupts_off ? "off" : "on");
-    }
 }

@@ -19,7 +19,6 @@ VmmWatchdog *vmm_watchdog_new (GMainContext *context, VmmBoard *board, int64_t l
 void vmm_watchdog_free (VmmWatchdog *watchdog);
 void vmm_watchdog_look_now (VmmWatchdog *watchdog);
 void vmm_watchdog_on_active (VmmWatchdog *watchdog);
-void vmm_watchdog_describe (VmmBoard *board, GString *report);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmmWatchdog, vmm_watchdog_free)
 
