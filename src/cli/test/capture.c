@@ -10,7 +10,6 @@
  */
 #include "capture.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "text.h"
@@ -204,12 +203,52 @@ cut_tail (const GByteArray *ring)
     return begin;
 }
 
+/* Both ends; whether something is missing between them. */
+static bool
+get_ends (const TestCapture *capture, GByteArray *head, GByteArray *tail)
+{
+    bool missing = capture->ring_bytes > capture->ring_max;
+
+    g_byte_array_append (head, capture->head, (guint)(missing ? cut_head (capture) : capture->head_len));
+    append_ring (capture, missing ? tail : head, SIZE_MAX);
+    if (missing)
+        g_byte_array_remove_range (tail, 0, (guint)cut_tail (tail));
+    return missing;
+}
+
+/**
+ * test_capture_get_bytes:
+ * @ret_cut: (nullable): something is missing
+ *
+ * Returns: (transfer full): what was kept, and a line that says how much is missing, where something is
+ */
+GBytes *
+test_capture_get_bytes (const TestCapture *capture, bool *ret_cut)
+{
+    g_autoptr (GByteArray) bytes = g_byte_array_sized_new (1);
+    g_autoptr (GByteArray) tail = g_byte_array_sized_new (1);
+    bool missing = get_ends (capture, bytes, tail);
+
+    if (missing) {
+        uint64_t n = capture->head_len + capture->ring_bytes - bytes->len - tail->len;
+        bool in_line = bytes->len > 0 && bytes->data[bytes->len - 1] != '\n';
+        g_autofree char *note =
+            g_strdup_printf ("%s[%" G_GUINT64_FORMAT " bytes are left out]\n", in_line ? "\n" : "", n);
+
+        g_byte_array_append (bytes, (const uint8_t *)note, (guint)strlen (note));
+        g_byte_array_append (bytes, tail->data, tail->len);
+    }
+    if (ret_cut != NULL)
+        *ret_cut = missing;
+    return g_byte_array_free_to_bytes (g_steal_pointer (&bytes));
+}
+
 static json_t *
-to_string (const uint8_t *bytes, size_t len)
+to_string (const GByteArray *bytes)
 {
     g_autoptr (GString) text = g_string_new (NULL);
 
-    test_text_append_valid (text, bytes, len);
+    test_text_append_valid (text, bytes->data, bytes->len);
     return json_stringn_nocheck (text->str, text->len);
 }
 
@@ -224,18 +263,13 @@ json_t *
 test_capture_to_json (const TestCapture *capture)
 {
     g_autoptr (GByteArray) head = g_byte_array_sized_new (1);
-    g_autoptr (GByteArray) ring = g_byte_array_sized_new (1);
-    bool missing = capture->ring_bytes > capture->ring_max;
-    bool unfinished = capture->head_len + capture->ring_bytes > 0 && capture->last != '\n';
+    g_autoptr (GByteArray) tail = g_byte_array_sized_new (1);
+    uint64_t bytes = capture->head_len + capture->ring_bytes;
+    uint64_t lines = capture->line_ends + (bytes > 0 && capture->last != '\n');
     uint64_t tail_line;
 
-    g_byte_array_append (head, capture->head, (guint)(missing ? cut_head (capture) : capture->head_len));
-    append_ring (capture, missing ? ring : head, SIZE_MAX);
-    if (missing)
-        g_byte_array_remove_range (ring, 0, (guint)cut_tail (ring));
-    tail_line = capture->line_ends - count_line_ends (ring->data, ring->len) + 1;
-    return json_pack (
-        "{s:I, s:I, s:o, s:o, s:I}", "bytes", (json_int_t)(capture->head_len + capture->ring_bytes), "lines",
-        (json_int_t)(capture->line_ends + unfinished), "head", to_string (head->data, head->len), "tail",
-        to_string (ring->data, ring->len), "tail_line", (json_int_t)tail_line);
+    get_ends (capture, head, tail);
+    tail_line = capture->line_ends - count_line_ends (tail->data, tail->len) + 1;
+    return json_pack ("{s:I, s:I, s:o, s:o, s:I}", "bytes", (json_int_t)bytes, "lines", (json_int_t)lines,
+                      "head", to_string (head), "tail", to_string (tail), "tail_line", (json_int_t)tail_line);
 }

@@ -2,6 +2,7 @@
 #ifndef CLI_TEST_CAPTURE_H
 #define CLI_TEST_CAPTURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ TestCapture *test_capture_new (size_t head, size_t tail);
 void test_capture_free (TestCapture *capture);
 void test_capture_feed (TestCapture *capture, const uint8_t *data, size_t len);
 const char *test_capture_last_line (TestCapture *capture);
+GBytes *test_capture_get_bytes (const TestCapture *capture, bool *ret_cut);
 json_t *test_capture_to_json (const TestCapture *capture);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TestCapture, test_capture_free)

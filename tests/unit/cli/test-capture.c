@@ -108,6 +108,28 @@ Test (capture, counts)
 }
 
 static void
+check_bytes (size_t head, size_t tail, const char *text, const char *expected)
+{
+    g_autoptr (TestCapture) capture = test_capture_new (head, tail);
+    g_autoptr (GBytes) bytes = NULL;
+    bool cut;
+
+    feed (capture, text);
+    bytes = test_capture_get_bytes (capture, &cut);
+    cr_assert_eq (cut, strcmp (text, expected) != 0);
+    cr_assert_eq (g_bytes_get_size (bytes), strlen (expected));
+    cr_assert_arr_eq (g_bytes_get_data (bytes, NULL), expected, strlen (expected));
+}
+
+Test (capture, as_bytes)
+{
+    check_bytes (4, 4, "", "");
+    check_bytes (4, 4, "one\ntwo\n", "one\ntwo\n");
+    check_bytes (4, 4, "one\ntwo\nsix\n", "one\n[4 bytes are left out]\nsix\n");
+    check_bytes (4, 4, "0123456789", "0123\n[2 bytes are left out]\n6789");
+}
+
+static void
 check_last (const char *text, const char *expected)
 {
     const size_t sizes[] = {0, 10, 100000};
