@@ -54,8 +54,28 @@ describe_sample (VmmBoard *board, unsigned index, const VmmVcpuSample *sample, G
 }
 
 /**
+ * vmm_board_describe_samples:
+ * @samples: what vmm_board_take_samples() gave
+ * @answered: the same
+ * @text: gets a line for each vCPU: where it was, in which function if that is known
+ *
+ * On the loop thread.
+ */
+void
+vmm_board_describe_samples (VmmBoard *board, const VmmVcpuSample *samples, const bool *answered,
+                            GString *text)
+{
+    for (unsigned i = 0; i < vmm_board_n_vcpus (board); i++) {
+        if (answered[i])
+            describe_sample (board, i, &samples[i], text);
+        else
+            g_string_append_printf (text, "vCPU %u: ended, or does not answer\n", i);
+    }
+}
+
+/**
  * vmm_board_describe_vcpus:
- * @text: gets a line for each vCPU: where it is, in which function if that is known
+ * @text: gets a line for each vCPU: where it is
  *
  * On the loop thread, whether the vCPUs run or are paused.
  */
@@ -67,10 +87,5 @@ vmm_board_describe_vcpus (VmmBoard *board, GString *text)
     g_autofree bool *answered = g_new0 (bool, n);
 
     vmm_board_take_samples (board, samples, answered);
-    for (unsigned i = 0; i < n; i++) {
-        if (answered[i])
-            describe_sample (board, i, &samples[i], text);
-        else
-            g_string_append_printf (text, "vCPU %u: ended, or does not answer\n", i);
-    }
+    vmm_board_describe_samples (board, samples, answered, text);
 }

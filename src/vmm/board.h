@@ -67,6 +67,8 @@ char *vmm_board_describe_pc (VmmBoard *board, uint64_t pc);
 
 /* board-samples.c */
 unsigned vmm_board_take_samples (VmmBoard *board, VmmVcpuSample *ret_samples, bool *ret_answered);
+void vmm_board_describe_samples (VmmBoard *board, const VmmVcpuSample *samples, const bool *answered,
+                                 GString *text);
 void vmm_board_describe_vcpus (VmmBoard *board, GString *text);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmmBoard, vmm_board_free)

@@ -280,26 +280,23 @@ vmm_machine_on_console_output (void *user, const uint8_t *data, size_t len)
 /**
  * vmm_machine_on_watchdog:
  *
- * On the loop thread: what the watchdog found.
+ * On the loop thread: what the watchdog found. Takes @report.
  */
 void
-vmm_machine_on_watchdog (void *user, VmmWatchdogFinding finding, unsigned index, double seconds)
+vmm_machine_on_watchdog (void *user, VmmWatchdogFinding finding, unsigned index, double seconds, char *report)
 {
     VmmMachine *machine = user;
-    GString *report = g_string_new (NULL);
 
-    vmm_board_describe_vcpus (machine->board, report);
     if (finding == VMM_WATCHDOG_HALTED)
         vmm_machine_end (machine, VMM_VERDICT_HALT, 0,
-                         g_strdup ("the guest halted: every CPU waits with interrupts off"),
-                         g_string_free (report, FALSE));
+                         g_strdup ("the guest halted: every CPU waits with interrupts off"), report);
     else
         vmm_machine_end (
             machine, VMM_VERDICT_HANG, 0,
             g_strdup_printf (
                 "the guest hangs: vCPU %u has run for %.0f s with interrupts off and no sign of progress",
                 index, seconds),
-            g_string_free (report, FALSE));
+            report);
 }
 
 /**

@@ -91,7 +91,8 @@ void vmm_machine_on_vcpu_active (void *user);
 void vmm_machine_on_console_event (void *user, VmmConsoleEvent event, const char *text);
 void vmm_machine_on_output (void *user, size_t len);
 void vmm_machine_on_console_output (void *user, const uint8_t *data, size_t len);
-void vmm_machine_on_watchdog (void *user, VmmWatchdogFinding finding, unsigned index, double seconds);
+void vmm_machine_on_watchdog (void *user, VmmWatchdogFinding finding, unsigned index, double seconds,
+                              char *report);
 gboolean vmm_machine_on_timeout (gpointer user);
 gboolean vmm_machine_on_panic_grace (gpointer user);
 

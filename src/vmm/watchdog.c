@@ -11,6 +11,8 @@
  *   cannot be told from one that is stuck, and for it there is --watchdog off. Where KVM interprets the
  * guest's kernel, all takes longer: unless the user set the limit, the host's speed is measured before a
  * guest is called hung, and on a slow one the limit grows by as much as the host is slower than a usual one.
+ *   At its end it is looked at twice more: a loop of a few instructions and a long way are told apart by
+ * where each vCPU was. The loop goes on meanwhile, so whatever else ends the run does so first.
  *
  * A look kicks each vCPU out of the guest for the time of three ioctls. Looks start soon after the guest
  * does, since most machines that halt do so early. A guest that is found idle is left alone: a timer on the
@@ -28,6 +30,9 @@
 #define LOOK_IDLE_US (60 * G_USEC_PER_SEC)
 #define ACTIVITY_NS (20 * 1000 * 1000)
 #define LOOKS_PER_LIMIT 8
+/* What a report of a hang shows. */
+#define PROOFS 3u
+#define PROOF_US (100 * 1000)
 /* A kernel's speed on hardware; what is below is slower by the quotient. */
 #define USUAL_MIPS 1000.0
 #define SLOWER_MAX 1000.0
@@ -36,6 +41,17 @@ typedef struct {
     uint64_t exits;      /* at the last look */
     int64_t stuck_since; /* µs; 0: not stuck */
 } Seen;
+
+/* One look at all vCPUs. */
+typedef struct {
+    const VmmVcpuSample *samples;
+    const bool *answered;
+    int64_t now;
+    bool all_off;
+    bool idle;
+    int64_t worst; /* µs that the one has been stuck that has been for longest; 0: none */
+    unsigned worst_index;
+} Looked;
 
 struct _VmmWatchdog {
     GSource *timer;
@@ -47,6 +63,10 @@ struct _VmmWatchdog {
     int64_t interval_us;
     unsigned halted_looks;
     Seen *seen;
+    GString *proof; /* NULL: there is no suspicion */
+    unsigned n_proofs;
+    int64_t proof_start;
+    int64_t proof_due;
 };
 
 /* For how many µs vCPU @i has been stuck. */
@@ -104,6 +124,63 @@ set_next_look (VmmWatchdog *watchdog, bool idle, bool suspicious)
     vmm_timer_arm (watchdog->timer, watchdog->interval_us);
 }
 
+static void
+drop_proof (VmmWatchdog *watchdog)
+{
+    if (watchdog->proof != NULL)
+        g_string_free (watchdog->proof, TRUE);
+    watchdog->proof = NULL;
+    watchdog->n_proofs = 0;
+}
+
+/* The limit is over: notes where all are. False when that was often enough. */
+static bool
+add_proof (VmmWatchdog *watchdog, const Looked *looked)
+{
+    if (watchdog->proof == NULL) {
+        watchdog->proof = g_string_new (NULL);
+        watchdog->proof_start = looked->now;
+    }
+    watchdog->n_proofs++;
+    if (watchdog->n_proofs == 1)
+        g_string_append_printf (watchdog->proof, "look 1 of %u:\n", PROOFS);
+    else
+        g_string_append_printf (watchdog->proof, "look %u, %" G_GINT64_FORMAT " ms after the first:\n",
+                                watchdog->n_proofs, (looked->now - watchdog->proof_start) / 1000);
+    vmm_board_describe_samples (watchdog->board, looked->samples, looked->answered, watchdog->proof);
+    /* Not from the sample: to name functions may have taken long. */
+    watchdog->proof_due = g_get_monotonic_time () + PROOF_US;
+    return watchdog->n_proofs < PROOFS;
+}
+
+static void
+judge (VmmWatchdog *watchdog, const Looked *looked)
+{
+    GString *report;
+
+    watchdog->halted_looks = looked->all_off ? watchdog->halted_looks + 1 : 0;
+    if (watchdog->halted_looks >= 2) {
+        report = g_string_new (NULL);
+        vmm_board_describe_samples (watchdog->board, looked->samples, looked->answered, report);
+        watchdog->found (watchdog->user, VMM_WATCHDOG_HALTED, 0, 0, g_string_free (report, FALSE));
+        return;
+    }
+    if (watchdog->limit_us > 0 && looked->worst >= watchdog->limit_us)
+        scale_limit (watchdog);
+    if (watchdog->limit_us == 0 || looked->worst < watchdog->limit_us) {
+        drop_proof (watchdog);
+        set_next_look (watchdog, looked->idle, looked->all_off);
+        return;
+    }
+    if (add_proof (watchdog, looked)) {
+        vmm_timer_arm (watchdog->timer, PROOF_US);
+        return;
+    }
+    report = g_steal_pointer (&watchdog->proof);
+    watchdog->found (watchdog->user, VMM_WATCHDOG_HUNG, looked->worst_index,
+                     (double)looked->worst / G_USEC_PER_SEC, g_string_free (report, FALSE));
+}
+
 static gboolean
 look (gpointer data)
 {
@@ -111,34 +188,26 @@ look (gpointer data)
     unsigned n = vmm_board_n_vcpus (watchdog->board);
     g_autofree VmmVcpuSample *samples = g_new0 (VmmVcpuSample, n);
     g_autofree bool *answered = g_new0 (bool, n);
-    bool all_off = vmm_board_take_samples (watchdog->board, samples, answered) == n;
-    bool idle = all_off;
-    int64_t now = g_get_monotonic_time ();
-    int64_t worst = 0;
-    unsigned worst_index = 0;
+    Looked looked = {.samples = samples, .answered = answered, .now = g_get_monotonic_time ()};
 
+    /* Somebody asked for a look in between. */
+    if (watchdog->proof != NULL && looked.now < watchdog->proof_due) {
+        vmm_timer_arm (watchdog->timer, watchdog->proof_due - looked.now);
+        return G_SOURCE_CONTINUE;
+    }
+    looked.all_off = vmm_board_take_samples (watchdog->board, samples, answered) == n;
+    looked.idle = looked.all_off;
     for (unsigned i = 0; i < n; i++) {
-        int64_t stuck = answered[i] ? update_seen (watchdog, i, &samples[i], now) : 0;
+        int64_t stuck = answered[i] ? update_seen (watchdog, i, &samples[i], looked.now) : 0;
 
-        all_off = all_off && samples[i].off;
-        idle = idle && (samples[i].off || samples[i].halted);
-        if (stuck > worst) {
-            worst = stuck;
-            worst_index = i;
+        looked.all_off = looked.all_off && samples[i].off;
+        looked.idle = looked.idle && (samples[i].off || samples[i].halted);
+        if (stuck > looked.worst) {
+            looked.worst = stuck;
+            looked.worst_index = i;
         }
     }
-    watchdog->halted_looks = all_off ? watchdog->halted_looks + 1 : 0;
-    if (watchdog->halted_looks >= 2) {
-        watchdog->found (watchdog->user, VMM_WATCHDOG_HALTED, 0, 0);
-        return G_SOURCE_CONTINUE;
-    }
-    if (watchdog->limit_us > 0 && worst >= watchdog->limit_us)
-        scale_limit (watchdog);
-    if (watchdog->limit_us > 0 && worst >= watchdog->limit_us) {
-        watchdog->found (watchdog->user, VMM_WATCHDOG_HUNG, worst_index, (double)worst / G_USEC_PER_SEC);
-        return G_SOURCE_CONTINUE;
-    }
-    set_next_look (watchdog, idle, all_off);
+    judge (watchdog, &looked);
     return G_SOURCE_CONTINUE;
 }
 
@@ -181,6 +250,7 @@ vmm_watchdog_free (VmmWatchdog *watchdog)
     if (watchdog == NULL)
         return;
     vmm_timer_clear (&watchdog->timer);
+    drop_proof (watchdog);
     g_free (watchdog->seen);
     g_free (watchdog);
 }

@@ -9,8 +9,10 @@
 
 typedef enum { VMM_WATCHDOG_HALTED, VMM_WATCHDOG_HUNG } VmmWatchdogFinding;
 
-/* On the loop thread, once; @index is the vCPU that hangs, @seconds how long it has. */
-typedef void (*VmmWatchdogFunc) (void *user, VmmWatchdogFinding finding, unsigned index, double seconds);
+/* On the loop thread, once; @index is the vCPU that hangs, @seconds how long it has; @report is taken: a line
+ * for each vCPU that says where it is, of a hang three times. */
+typedef void (*VmmWatchdogFunc) (void *user, VmmWatchdogFinding finding, unsigned index, double seconds,
+                                 char *report);
 
 typedef struct _VmmWatchdog VmmWatchdog;
 

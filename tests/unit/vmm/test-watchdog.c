@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a watchdog finds, and what it says of it, on a board whose vCPUs do what the test wants. No KVM. */
+#include "vmm/watchdog.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "vmm/host.h"
+
+#define MS (INT64_C (1000) * 1000)
+
+struct _VmmVcpu {
+    VmmVcpuSample sample;
+    uint64_t exits;
+    bool silent;  /* it does not answer */
+    bool exiting; /* it comes back to vmm between any two looks */
+};
+
+struct _VmmBoard {
+    unsigned n;
+    VmmVcpu vcpus[3];
+};
+
+/* Of the host that the tests imagine. */
+static double host_mips = 1000;
+
+unsigned
+vmm_board_n_vcpus (const VmmBoard *board)
+{
+    return board->n;
+}
+
+VmmVcpu *
+vmm_board_vcpu (VmmBoard *board, unsigned index)
+{
+    return &board->vcpus[index];
+}
+
+char *
+vmm_board_describe_pc (VmmBoard *board, uint64_t pc)
+{
+    return pc >= 0x1000 ? g_strdup_printf ("loop+0x%x/0x10", (unsigned)pc & 0xf) : NULL;
+}
+
+void
+vmm_vcpu_request_sample (VmmVcpu *vcpu)
+{
+    if (vcpu->exiting)
+        vcpu->exits++;
+}
+
+bool
+vmm_vcpu_wait_sample (VmmVcpu *vcpu, int64_t deadline_us, VmmVcpuSample *ret_sample)
+{
+    if (vcpu->silent)
+        return false;
+    *ret_sample = vcpu->sample;
+    vcpu->sample.pc++;
+    return true;
+}
+
+bool
+vmm_vcpu_tell_activity (VmmVcpu *vcpu, int64_t cpu_ns)
+{
+    return true;
+}
+
+uint64_t
+vmm_vcpu_total_exits (const VmmVcpu *vcpu)
+{
+    return vcpu->exits;
+}
+
+bool
+vmm_host_measure_ring0 (double *ret_mips, GError **error)
+{
+    *ret_mips = host_mips;
+    return true;
+}
+
+typedef struct {
+    unsigned calls;
+    VmmWatchdogFinding finding;
+    unsigned index;
+    double seconds;
+    char *report;
+} Found;
+
+static void
+on_found (void *user, VmmWatchdogFinding finding, unsigned index, double seconds, char *report)
+{
+    Found *found = user;
+
+    g_free (found->report);
+    *found = (Found){found->calls + 1, finding, index, seconds, report};
+}
+
+static VmmBoard
+make_board (unsigned n)
+{
+    VmmBoard board = {.n = n};
+
+    for (unsigned i = 0; i < n; i++)
+        board.vcpus[i].sample = (VmmVcpuSample){.pc = 0x1000 * (i + 1)};
+    return board;
+}
+
+/* Runs the loop until something is found, for @ms at most. Returns how many ms it took. */
+static int64_t
+wait_for (const Found *found, int64_t ms)
+{
+    int64_t start = g_get_monotonic_time ();
+
+    while (found->calls == 0 && g_get_monotonic_time () < start + ms * 1000) {
+        if (!g_main_context_iteration (NULL, FALSE))
+            g_usleep (1000);
+    }
+    return (g_get_monotonic_time () - start) / 1000;
+}
+
+/* When the looks of a report were: ms after the first. Returns how many there are. */
+static unsigned
+times_of (const char *report, int64_t times[3])
+{
+    g_auto (GStrv) lines = g_strsplit (report, "\n", -1);
+    unsigned n = 0;
+
+    for (char **line = lines; *line != NULL; line++) {
+        cr_assert_lt (n, 4);
+        if (strcmp (*line, "look 1 of 3:") == 0)
+            times[n++] = 0;
+        else if (g_str_has_suffix (*line, " ms after the first:"))
+            times[n++] = g_ascii_strtoll (strchr (*line, ',') + 1, NULL, 10);
+    }
+    return n;
+}
+
+Test (watchdog, a_hang_is_shown_three_times, .timeout = 30)
+{
+    VmmBoard board = make_board (3);
+    Found found = {0};
+    int64_t times[3];
+
+    board.vcpus[0].sample.halted = true;
+    board.vcpus[1].sample.interrupts_off = true;
+    board.vcpus[2].silent = true;
+    VmmWatchdog *watchdog = vmm_watchdog_new (NULL, &board, 200 * MS, false, on_found, &found);
+    wait_for (&found, 20000);
+    cr_assert_eq (found.calls, 1);
+    cr_assert_eq (found.finding, VMM_WATCHDOG_HUNG);
+    cr_assert_eq (found.index, 1);
+    cr_assert_geq (found.seconds, 0.4, "%g s", found.seconds);
+    cr_assert_eq (times_of (found.report, times), 3, "%s", found.report);
+    cr_assert_eq (times[0], 0);
+    cr_assert_geq (times[1], 100);
+    cr_assert_geq (times[2], times[1] + 100);
+    cr_assert_not_null (strstr (found.report, "vCPU 0: at 000000000000100"));
+    cr_assert_not_null (strstr (found.report, "/0x10), waiting for an interrupt, interrupts on\n"));
+    cr_assert_not_null (strstr (found.report, ", running the kernel, interrupts off\n"));
+    cr_assert_not_null (strstr (found.report, "vCPU 2: ended, or does not answer\n"));
+    vmm_watchdog_free (watchdog);
+    g_free (found.report);
+}
+
+static gboolean
+count (gpointer user)
+{
+    ++*(unsigned *)user;
+    return G_SOURCE_CONTINUE;
+}
+
+/* The end of a run by something else is not held up: the loop goes round while a hang is being shown. */
+Test (watchdog, the_loop_goes_on_between_the_looks, .timeout = 30)
+{
+    VmmBoard board = make_board (1);
+    Found found = {0};
+    unsigned turns = 0;
+
+    board.vcpus[0].sample.interrupts_off = true;
+    VmmWatchdog *watchdog = vmm_watchdog_new (NULL, &board, MS, false, on_found, &found);
+    guint source = g_timeout_add (5, count, &turns);
+    /* Stuck since the first look, and over the limit in the second: two more follow. */
+    while (board.vcpus[0].sample.pc < 0x1002)
+        g_main_context_iteration (NULL, TRUE);
+    turns = 0;
+    wait_for (&found, 20000);
+    cr_assert_eq (found.calls, 1);
+    cr_assert_gt (turns, 10);
+    g_source_remove (source);
+    vmm_watchdog_free (watchdog);
+    g_free (found.report);
+}
+
+/* A pause, for one. */
+Test (watchdog, it_can_be_freed_while_it_shows_a_hang, .timeout = 30)
+{
+    VmmBoard board = make_board (1);
+    Found found = {0};
+
+    board.vcpus[0].sample.interrupts_off = true;
+    VmmWatchdog *watchdog = vmm_watchdog_new (NULL, &board, MS, false, on_found, &found);
+    while (board.vcpus[0].sample.pc < 0x1002)
+        g_main_context_iteration (NULL, TRUE);
+    vmm_watchdog_free (watchdog);
+    cr_assert_not (g_main_context_pending (NULL));
+    cr_assert_eq (found.calls, 0);
+}
+
+Test (watchdog, a_guest_that_goes_on_while_it_is_shown_does_not_hang, .timeout = 30)
+{
+    VmmBoard board = make_board (1);
+    Found found = {0};
+    int64_t times[3];
+
+    board.vcpus[0].sample.interrupts_off = true;
+    VmmWatchdog *watchdog = vmm_watchdog_new (NULL, &board, MS, false, on_found, &found);
+    while (board.vcpus[0].sample.pc < 0x1003)
+        g_main_context_iteration (NULL, TRUE);
+    board.vcpus[0].exiting = true;
+    wait_for (&found, 500);
+    cr_assert_eq (found.calls, 0);
+    /* It is watched as before, and what was seen then is forgotten. */
+    board.vcpus[0].exiting = false;
+    wait_for (&found, 20000);
+    cr_assert_eq (found.calls, 1);
+    cr_assert_eq (times_of (found.report, times), 3, "%s", found.report);
+    cr_assert_null (strstr (found.report, "loop+0x1/"));
+    vmm_watchdog_free (watchdog);
+    g_free (found.report);
+}
+
+Test (watchdog, who_asks_for_looks_does_not_bring_them_together, .timeout = 30)
+{
+    VmmBoard board = make_board (1);
+    Found found = {0};
+    int64_t times[3];
+
+    board.vcpus[0].sample.interrupts_off = true;
+    VmmWatchdog *watchdog = vmm_watchdog_new (NULL, &board, MS, false, on_found, &found);
+    for (unsigned i = 0; found.calls == 0 && i < 20000; i++) {
+        vmm_watchdog_look_now (watchdog);
+        wait_for (&found, 1);
+    }
+    cr_assert_eq (found.calls, 1);
+    cr_assert_eq (times_of (found.report, times), 3, "%s", found.report);
+    cr_assert_geq (times[1], 100);
+    cr_assert_geq (times[2], times[1] + 100);
+    vmm_watchdog_free (watchdog);
+    g_free (found.report);
+}
+
+Test (watchdog, a_halt_is_two_looks_and_shown_once, .timeout = 30)
+{
+    VmmBoard board = make_board (2);
+    Found found = {0};
+
+    for (unsigned i = 0; i < 2; i++)
+        board.vcpus[i].sample = (VmmVcpuSample){.pc = 5, .off = true, .halted = true, .interrupts_off = true};
+    VmmWatchdog *watchdog = vmm_watchdog_new (NULL, &board, 0, false, on_found, &found);
+    wait_for (&found, 20000);
+    cr_assert_eq (found.calls, 1);
+    cr_assert_eq (found.finding, VMM_WATCHDOG_HALTED);
+    cr_assert_str_eq (found.report, "vCPU 0: at 0000000000000006, off, interrupts off\n"
+                                    "vCPU 1: at 0000000000000006, off, interrupts off\n");
+    vmm_watchdog_free (watchdog);
+    g_free (found.report);
+}
+
+Test (watchdog, where_no_limit_is_nothing_hangs, .timeout = 30)
+{
+    VmmBoard board = make_board (1);
+    Found found = {0};
+
+    board.vcpus[0].sample.interrupts_off = true;
+    VmmWatchdog *watchdog = vmm_watchdog_new (NULL, &board, 0, false, on_found, &found);
+    for (unsigned i = 0; i < 20; i++) {
+        vmm_watchdog_look_now (watchdog);
+        wait_for (&found, 10);
+    }
+    cr_assert_eq (found.calls, 0);
+    cr_assert_gt (board.vcpus[0].sample.pc, 0x1002);
+    vmm_watchdog_free (watchdog);
+}
+
+Test (watchdog, on_a_slow_host_a_hang_takes_longer, .timeout = 30)
+{
+    VmmBoard board = make_board (1);
+    Found found = {0};
+
+    host_mips = 100;
+    board.vcpus[0].sample.interrupts_off = true;
+    VmmWatchdog *watchdog = vmm_watchdog_new (NULL, &board, 50 * MS, true, on_found, &found);
+    cr_assert_geq (wait_for (&found, 20000), 1000);
+    cr_assert_eq (found.calls, 1);
+    cr_assert_geq (found.seconds, 0.5);
+    vmm_watchdog_free (watchdog);
+    g_free (found.report);
+}
