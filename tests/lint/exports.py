@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The library's functions: the headers, the version map, the built library and the documentation say the same."""
+"""The library's functions: headers, version map, the built library, documentation and libvmm(3) say the same."""
 
 import re
 import subprocess
@@ -54,6 +54,11 @@ def main():
             continue
         for parameter in undocumented_parameters(name, docs[name], headers[name]):
             problems.append(f"{headers[name]}: {name}: the documentation does not explain @{parameter}")
+    in_manual = set(re.findall(r"^\.Fn (vmm_\w+) ", common.read("man/libvmm.3"), re.M))
+    for name in sorted(in_map - in_manual):
+        problems.append(f"man/libvmm.3: the synopsis does not have {name}")
+    for name in sorted(in_manual - in_map):
+        problems.append(f"man/libvmm.3: there is no {name}")
     if len(sys.argv) > 1:
         listed = subprocess.run(["nm", "-D", "--defined-only", "--format=posix", sys.argv[1]], check=True, text=True, capture_output=True).stdout
         built = {line.split()[0].split("@")[0] for line in listed.splitlines() if line.split()[1] != "A"}
