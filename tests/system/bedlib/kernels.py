@@ -15,6 +15,7 @@ METAPACKAGES = {
     "cloud-6.1": "linux-image-cloud-amd64",
     "generic-6.1": "linux-image-amd64",
     "cloud-6.12": "linux-image-6.12-cloud-amd64",
+    "generic-6.12": "linux-image-6.12-amd64",
 }
 
 
@@ -68,13 +69,13 @@ def cache_folder():
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmm-tests"
 
 
-def _run(*command, **options):
+def run(*command, **options):
     return subprocess.run(command, check=False, text=True, capture_output=True, **options)
 
 
 def _resolve(metapackage):
     """Return (package, version) of the image that `metapackage` depends on."""
-    shown = _run("apt-cache", "show", "--no-all-versions", metapackage).stdout
+    shown = run("apt-cache", "show", "--no-all-versions", metapackage).stdout
     found = re.search(r"^Depends: .*?(linux-image-[^ ,]+) \(= ([^)]+)\)", shown, re.M)
     if not found:
         raise Unavailable(f"apt does not know {metapackage}: run `apt-get update` as root, on Debian 12")
@@ -96,25 +97,32 @@ def _unpacked(name, folder):
     return Kernel(name, release, image, modules)
 
 
+def unpack(packages, folder):
+    """Fetch packages (NAME or NAME=VERSION) and unpack them into an existing folder."""
+    fetched = run("apt-get", "-q", "download", *packages, cwd=folder)
+    archives = list(folder.glob("*.deb"))
+    if fetched.returncode != 0 or len(archives) != len(packages):
+        complaint = (fetched.stderr.strip().splitlines() or ["no message"])[-1]
+        raise Unavailable(f"apt-get download {' '.join(packages)} failed: {complaint}")
+    for archive in archives:
+        unpacked = run("dpkg", "-x", str(archive), str(folder))
+        if unpacked.returncode != 0:
+            raise Unavailable(f"dpkg -x {archive.name} failed: {unpacked.stderr.strip()}")
+        archive.unlink()
+
+
 def _download(package, version, folder):
-    """Fetch and unpack one package so that an interrupted run leaves nothing that looks whole."""
+    """Fetch one kernel so that an interrupted run leaves nothing that looks whole."""
     parts = folder.with_name(folder.name + ".part")
     shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True)
-    fetched = _run("apt-get", "-q", "download", f"{package}={version}", cwd=parts)
-    packages = list(parts.glob("*.deb"))
-    if fetched.returncode != 0 or not packages:
-        complaint = (fetched.stderr.strip().splitlines() or ["no message"])[-1]
+    try:
+        unpack([f"{package}={version}"], parts)
+        (parts / ".complete").touch()
+        shutil.rmtree(folder, ignore_errors=True)
+        parts.rename(folder)
+    finally:
         shutil.rmtree(parts, ignore_errors=True)
-        raise Unavailable(f"apt-get download {package} failed: {complaint}")
-    unpacked = _run("dpkg", "-x", str(packages[0]), str(parts))
-    if unpacked.returncode != 0:
-        shutil.rmtree(parts, ignore_errors=True)
-        raise Unavailable(f"dpkg -x {packages[0].name} failed: {unpacked.stderr.strip()}")
-    packages[0].unlink()
-    (parts / ".complete").touch()
-    shutil.rmtree(folder, ignore_errors=True)
-    parts.rename(folder)
 
 
 def get(name):
