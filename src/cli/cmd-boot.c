@@ -59,7 +59,7 @@ parse_arguments (Boot *boot, int argc, char **argv, GError **error)
                      "\"%s\" is no option: a kernel is named with --kernel; see vmm --help", argv[1]);
         return false;
     }
-    return boot->json_path == NULL || report_check_path (boot->json_path, error);
+    return boot->json_path == NULL || report_check_path ("json", boot->json_path, error);
 }
 
 static void

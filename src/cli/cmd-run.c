@@ -128,7 +128,8 @@ parse_arguments (Run *run, int argc, char **argv, GError **error)
     if (*command != NULL && strcmp (*command, "--") == 0)
         command++;
     vmm_run_set_command (run->run, (const char *const *)command);
-    return apply_paths (run, error) && (run->json_path == NULL || report_check_path (run->json_path, error));
+    return apply_paths (run, error) &&
+           (run->json_path == NULL || report_check_path ("json", run->json_path, error));
 }
 
 static bool

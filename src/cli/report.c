@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The JSON report of a run, as vmm(1) describes it. It is written beside its place and moved there when it is
- * whole, so that a reader never finds half of one. What is no file of its own (/dev/stdout, a pipe) is
- * written to and stays in its place.
+ * The JSON report of a run, as vmm(1) describes it, and how any report is written: beside its place, and
+ * moved there when it is whole, so that a reader never finds half of one. What is no file of its own
+ * (/dev/stdout, a pipe) is written to and stays in its place.
  */
 #include "report.h"
 
@@ -120,32 +120,46 @@ write_to_sink (const char *path, const char *text, GError **error)
     return wrong == 0;
 }
 
+/**
+ * report_write_text:
+ * @option: what asked for it: "json"
+ * @path: a file, which is replaced, or something to write to
+ *
+ * Returns: false with an error when it could not be written; a file is then as it was
+ */
+bool
+report_write_text (const char *option, const char *path, const char *text, GError **error)
+{
+    bool ok = is_sink (path)
+                  ? write_to_sink (path, text, error)
+                  : g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0666, error);
+
+    if (!ok)
+        g_prefix_error (error, "%s \"%s\": ", option, path);
+    return ok;
+}
+
 static bool
 write_json (const char *path, json_t *json, GError **error)
 {
     g_autofree char *text = NULL;
     char *dump = json_dumps (json, JSON_INDENT (2));
-    bool ok;
 
     json_decref (json);
     text = g_strconcat (dump != NULL ? dump : "null", "\n", NULL);
     free (dump);
-    ok = is_sink (path)
-             ? write_to_sink (path, text, error)
-             : g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0666, error);
-    if (!ok)
-        g_prefix_error (error, "json \"%s\": ", path);
-    return ok;
+    return report_write_text ("json", path, text, error);
 }
 
 /**
  * report_check_path:
+ * @option: what asked for it: "json"
  * @path: where a report is to be written at the end of a run
  *
  * Returns: false with an error when it cannot, so that nobody waits for a run in vain
  */
 bool
-report_check_path (const char *path, GError **error)
+report_check_path (const char *option, const char *path, GError **error)
 {
     g_autofree char *folder = g_path_get_dirname (path);
     const char *wrong = NULL;
@@ -161,7 +175,7 @@ report_check_path (const char *path, GError **error)
     else if (access (folder, W_OK) != 0)
         wrong = "its folder cannot be written to";
     if (wrong != NULL)
-        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "json \"%s\": %s", path, wrong);
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s \"%s\": %s", option, path, wrong);
     return wrong == NULL;
 }
 

@@ -7,7 +7,8 @@
 
 #include <vmm/vmm.h>
 
-bool report_check_path (const char *path, GError **error);
+bool report_check_path (const char *option, const char *path, GError **error);
+bool report_write_text (const char *option, const char *path, const char *text, GError **error);
 bool report_write_verdict (const char *path, const VmmVerdict *verdict, int64_t process_start_ns,
                            GError **error);
 bool report_write_run (const char *path, const VmmRunResult *result, int64_t process_start_ns,
