@@ -10,6 +10,7 @@
 
 #include "report-document.h"
 #include "report-github.h"
+#include "report-html.h"
 #include "report-junit.h"
 #include "report-summary.h"
 #include "report-tap.h"
@@ -43,13 +44,15 @@ write_report (json_t *input, const char *format, const char *argument)
         return test_report_github (input, argument);
     if (g_str_equal (format, "summary"))
         return test_report_summary (input, argument != NULL);
+    if (g_str_equal (format, "html"))
+        return test_report_html (input);
     return NULL;
 }
 
 static char *
 write_all (json_t *documents)
 {
-    static const char *const formats[] = {"junit", "tap", "github", "summary"};
+    static const char *const formats[] = {"junit", "tap", "github", "summary", "html"};
     size_t bytes = 0;
 
     for (size_t i = 0; i < json_array_size (documents); i++) {

@@ -137,6 +137,7 @@ def check_every_character(reports):
     for form in ("tap", "github", "summary"):
         written = reports.of_runs(form, run)
         check(not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", written), (form, "has control characters"))
+    json.loads(data_of(reports.of_runs("html", run)))
 
 
 def parse_tap(text):
@@ -228,6 +229,34 @@ def check_summary(reports):
     check(reports.write("summary", {}) == "0 runs in 0 s\n", "empty")
 
 
+def data_of(page):
+    return re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1]
+
+
+def check_page_data(reports):
+    """The page: the document is in it, and nothing in it ends an element"""
+    page = reports.of("html")
+    data = data_of(page)
+    check(not re.search("[<>&\x80-\U0010ffff]", data) and json.loads(data)["summary"] == reports.document["summary"], "the data is not plain")
+    check(page.count("<script") == 2 and page.count("</script>") == 2 and "onerror=\"" not in page.replace("&quot;", "\""[:0]), "elements of a guest")
+    check("{{" not in page and not re.search(r"(src|href)=\"?https?:", page), "parts are missing, or something is loaded")
+    huge = next(run for run in json.loads(data)["runs"] if run["name"] == "huge")
+    check(huge["consoles"][0]["tail"].endswith("line 1000000\n"), "the end is missing")
+
+
+def check_page_console(reports):
+    """The page: a console of many megabytes is cut, its lines keep their numbers"""
+    text = "".join(f"line {i} ü\n" for i in range(1, 100001))
+    for status, least in (("pass", 60000), ("fail", 1000000)):
+        page = reports.of_runs("html", fixture.result("big", status, consoles=[fixture.console(text)]))
+        console = json.loads(data_of(page))["runs"][0]["consoles"][0]
+        check(least < len(console["head"].encode()) + len(console["tail"].encode()) <= least * 1.1, len(page))
+        check(text.startswith(console["head"]) and text.endswith(console["tail"]), "another text")
+        check(console["tail"].startswith(f"line {console['tail_line']} ") and console["head"].endswith("\n"), console["tail_line"])
+    page = reports.of_runs("html", fixture.result("one", consoles=[fixture.console("ü" * 200000)]))
+    check(set(json.loads(data_of(page))["runs"][0]["consoles"][0]["head"]) == {"ü"}, "cut inside of a character")
+
+
 BROKEN = [None, True, -1, 1e308, "text", [], [[None]], {"name": 1}, {"": None}]
 
 
@@ -273,7 +302,7 @@ def check_broken(reports):
 
 
 CHECKS = [check_summary_counts, check_repeats, check_junit, check_junit_schema, check_junit_hostile, check_every_character, check_tap, check_github,
-          check_summary, check_broken]
+          check_summary, check_page_data, check_page_console, check_broken]
 
 
 def main():
