@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -58,8 +57,15 @@ devices_to_json (const VmmVerdict *verdict)
     return devices;
 }
 
-static json_t *
-verdict_to_json (const VmmVerdict *v, int64_t start_ns)
+/**
+ * report_verdict_to_json:
+ * @v: a machine's
+ * @start_ns: CLOCK_MONOTONIC that durations count from
+ *
+ * Returns: (transfer full): all of it, as vmm(1) describes it
+ */
+json_t *
+report_verdict_to_json (const VmmVerdict *v, int64_t start_ns)
 {
     struct rusage usage = {0};
 
@@ -75,8 +81,14 @@ verdict_to_json (const VmmVerdict *v, int64_t start_ns)
         (json_int_t)v->guest_memory_used_bytes, "max_rss_bytes", (json_int_t)usage.ru_maxrss * 1024);
 }
 
-static json_t *
-command_to_json (const VmmRunResult *result)
+/**
+ * report_command_to_json:
+ * @result: of a command in a guest
+ *
+ * Returns: (transfer full): how the command ended, as vmm(1) describes it
+ */
+json_t *
+report_command_to_json (const VmmRunResult *result)
 {
     json_t *status = result->end != VMM_COMMAND_UNKNOWN ? json_integer (result->status) : json_null ();
 
@@ -189,7 +201,7 @@ report_check_path (const char *option, const char *path, GError **error)
 bool
 report_write_verdict (const char *path, const VmmVerdict *verdict, int64_t process_start_ns, GError **error)
 {
-    return write_json (path, verdict_to_json (verdict, process_start_ns), error);
+    return write_json (path, report_verdict_to_json (verdict, process_start_ns), error);
 }
 
 /**
@@ -204,9 +216,9 @@ report_write_verdict (const char *path, const VmmVerdict *verdict, int64_t proce
 bool
 report_write_run (const char *path, const VmmRunResult *result, int64_t process_start_ns, GError **error)
 {
-    json_t *json = verdict_to_json (result->verdict, process_start_ns);
+    json_t *json = report_verdict_to_json (result->verdict, process_start_ns);
 
-    json_object_set_new (json, "command", command_to_json (result));
+    json_object_set_new (json, "command", report_command_to_json (result));
     return write_json (path, json, error);
 }
 
