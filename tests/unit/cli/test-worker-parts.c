@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a worker does without a machine: verdicts, and what they are made of. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "worker-internal.h"
+
+/* A worker whose machine has just ended. */
+typedef struct {
+    TestRun *run;
+    TestWorker worker;
+    TestConsole *console;
+} Fixture;
+
+static void
+on_nothing (TestWorker *worker)
+{
+}
+
+static void
+init (Fixture *f)
+{
+    TestWorker *worker = &f->worker;
+
+    memset (f, 0, sizeof *f);
+    f->run = test_run_new ();
+    f->run->name = g_strdup ("by hand");
+    f->run->consoles = g_strsplit ("serial", ";", -1);
+    worker->run = f->run;
+    worker->event_fd = -1;
+    worker->deaf = true;
+    worker->context = g_main_context_new ();
+    worker->consoles = g_ptr_array_new_with_free_func ((GDestroyNotify)test_console_free);
+    worker->notes = g_ptr_array_new_with_free_func (g_free);
+    worker->done = g_new0 (TestStepResult, 10);
+    worker->timeline = test_timeline_new ();
+    worker->reports = json_array ();
+    worker->samples = json_array ();
+    GSource **const timers[] = {&worker->within, &worker->later, &worker->quiet,
+                                &worker->beat,   &worker->total, &worker->trouble_end};
+
+    for (size_t i = 0; i < G_N_ELEMENTS (timers); i++)
+        *timers[i] = test_worker_timer_new (worker, on_nothing);
+    worker->verdict.step = -1;
+    f->console = test_console_new (worker, "serial", 0, NULL);
+    cr_assert_not_null (f->console);
+    g_ptr_array_add (worker->consoles, f->console);
+}
+
+static void
+add_wait (Fixture *f, const char *name)
+{
+    TestStep *step = g_new0 (TestStep, 1);
+
+    step->name = g_strdup (name);
+    step->action = TEST_ACTION_WAIT;
+    step->wait = TEST_WAIT_POWEROFF;
+    g_ptr_array_add (f->run->steps, step);
+}
+
+static void
+end (Fixture *f, VmmVerdictKind kind, const char *reason)
+{
+    f->worker.end.there = true;
+    f->worker.end.kind = kind;
+    f->worker.end.reason = g_strdup (reason);
+}
+
+static void
+say (Fixture *f, const char *text)
+{
+    vmm_kernel_log_feed (f->console->log, (const uint8_t *)text, strlen (text));
+}
+
+static void
+conclude (Fixture *f, const char *kind, const char *reason)
+{
+    vmm_kernel_log_finish (f->console->log);
+    test_worker_judge_wait (&f->worker);
+    test_worker_pump (&f->worker);
+    test_worker_conclude (&f->worker);
+    cr_assert_str_eq (f->worker.verdict.kind, kind, "%s: %s", f->worker.verdict.kind,
+                      f->worker.verdict.reason);
+    cr_assert_str_eq (f->worker.verdict.reason, reason);
+}
+
+#define OOPS                                                                                                 \
+    "[    2.000000] BUG: kernel NULL pointer dereference, address: 0000000000000000\n"                       \
+    "[    2.000001] #PF: supervisor write access in kernel mode\n"                                           \
+    "[    2.000002] Oops: 0002 [#1] PREEMPT SMP NOPTI\n"                                                     \
+    "[    2.000003] RIP: 0010:broken_init+0x5/0x1000 [broken]\n"                                             \
+    "[    2.000004] Call Trace:\n"                                                                           \
+    "[    2.000005]  <TASK>\n"                                                                               \
+    "[    2.000006]  do_one_initcall+0x59/0x220\n"                                                           \
+    "[    2.000007]  </TASK>\n"                                                                              \
+    "[    2.000008] ---[ end trace 0000000000000000 ]---\n"
+#define PANIC "[    2.000020] Kernel panic - not syncing: Fatal exception\n"
+
+Test (worker_verdict, names_of_ends)
+{
+    static const struct {
+        VmmVerdictKind kind;
+        const char *name;
+    } rows[] = {
+        {VMM_VERDICT_POWEROFF, "ended"},
+        {VMM_VERDICT_GUEST_EXIT, "ended"},
+        {VMM_VERDICT_REBOOT, "ended"},
+        {VMM_VERDICT_HALT, "ended"},
+        {VMM_VERDICT_PANIC, "panic"},
+        {VMM_VERDICT_TRIPLE_FAULT, "triple-fault"},
+        {VMM_VERDICT_HANG, "hang"},
+        {VMM_VERDICT_TIMEOUT, "timeout"},
+        {VMM_VERDICT_CPU_ERROR, "cpu-error"},
+        {VMM_VERDICT_STOPPED, "stopped"},
+        {VMM_VERDICT_HOST_ERROR, "host-error"},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS (rows); i++)
+        cr_expect_str_eq (test_worker_name_end (rows[i].kind), rows[i].name);
+}
+
+Test (worker_verdict, the_end_that_was_waited_for)
+{
+    Fixture f;
+
+    init (&f);
+    add_wait (&f, "end");
+    test_worker_begin_steps (&f.worker);
+    end (&f, VMM_VERDICT_POWEROFF, "the guest powered off");
+    conclude (&f, "passed", "all steps have passed");
+}
+
+Test (worker_verdict, another_end)
+{
+    Fixture f;
+
+    init (&f);
+    add_wait (&f, "end");
+    test_worker_begin_steps (&f.worker);
+    end (&f, VMM_VERDICT_HALT, "the guest halted");
+    conclude (&f, "ended", "step \"end\": this is not what it waited for: the guest halted");
+    cr_assert_eq (f.worker.verdict.step, 0);
+    cr_assert_eq (f.worker.done[0].state, TEST_STEP_FAILED);
+}
+
+Test (worker_verdict, a_panic_alone_is_a_panic)
+{
+    Fixture f;
+
+    init (&f);
+    add_wait (&f, "end");
+    test_worker_begin_steps (&f.worker);
+    say (&f, PANIC);
+    end (&f, VMM_VERDICT_PANIC, "the guest's kernel panicked: Fatal exception");
+    conclude (&f, "panic", "kernel panic: Fatal exception");
+    cr_assert_eq (f.console->fail_line, 1);
+}
+
+Test (worker_verdict, a_panic_of_an_oops_is_that)
+{
+    Fixture f;
+
+    init (&f);
+    add_wait (&f, "end");
+    test_worker_begin_steps (&f.worker);
+    say (&f, "[    1.000000] all is well\n" OOPS PANIC);
+    end (&f, VMM_VERDICT_PANIC, "the guest's kernel panicked: Fatal exception");
+    conclude (&f, "bug",
+              "kernel BUG: kernel NULL pointer dereference, address: 0000000000000000 in broken_init; then: "
+              "kernel panic: Fatal exception");
+}
+
+Test (worker_verdict, what_the_kernel_says_goes_before_a_limit)
+{
+    Fixture f;
+
+    init (&f);
+    add_wait (&f, "end");
+    test_worker_begin_steps (&f.worker);
+    test_worker_fail (&f.worker, "timeout", "it took too long");
+    say (&f, PANIC);
+    end (&f, VMM_VERDICT_STOPPED, "stopped");
+    conclude (&f, "panic", "kernel panic: Fatal exception");
+    cr_assert_str_eq (f.worker.done[0].message, "kernel panic: Fatal exception");
+}
+
+Test (worker_verdict, what_was_decided_stays)
+{
+    Fixture f;
+
+    init (&f);
+    add_wait (&f, "end");
+    test_worker_begin_steps (&f.worker);
+    test_worker_decide (&f.worker, "stopped", "by signal TERM");
+    test_worker_fail (&f.worker, "timeout", "it took too long");
+    say (&f, PANIC);
+    end (&f, VMM_VERDICT_STOPPED, "stopped");
+    conclude (&f, "stopped", "by signal TERM");
+}
+
+Test (worker_verdict, reports_behind_the_last_step_count)
+{
+    Fixture f;
+
+    init (&f);
+    add_wait (&f, "end");
+    test_worker_begin_steps (&f.worker);
+    end (&f, VMM_VERDICT_POWEROFF, "the guest powered off");
+    test_worker_judge_wait (&f.worker);
+    test_worker_pump (&f.worker);
+    cr_assert (f.worker.passing);
+    say (&f, PANIC);
+    conclude (&f, "panic", "kernel panic: Fatal exception");
+    cr_assert_eq (f.worker.verdict.step, -1);
+}
+
+Test (worker_verdict, a_kernel_with_two_consoles_says_it_once)
+{
+    Fixture f;
+    TestConsole *other;
+
+    init (&f);
+    other = test_console_new (&f.worker, "hvc0", -1, NULL);
+    g_ptr_array_add (f.worker.consoles, other);
+    say (&f, PANIC);
+    vmm_kernel_log_feed (other->log, (const uint8_t *)PANIC, strlen (PANIC));
+    vmm_kernel_log_finish (other->log);
+    vmm_kernel_log_finish (f.console->log);
+    cr_assert_eq (json_array_size (f.worker.reports), 1);
+}
+
+Test (worker_verdict, reports_are_bounded)
+{
+    Fixture f;
+
+    init (&f);
+    for (unsigned i = 0; i < 1000; i++) {
+        g_autofree char *text =
+            g_strdup_printf ("[ %4u.000000] Kernel panic - not syncing: %u\n", 100 * i, i);
+
+        say (&f, text);
+    }
+    vmm_kernel_log_finish (f.console->log);
+    cr_assert_leq (json_array_size (f.worker.reports), 100);
+    cr_assert_str_eq (f.worker.trouble.reason, "kernel panic: 0");
+}
+
+static bool
+search (const char *pattern, const char *text, char **ret_wrong)
+{
+    TestSearch search = {0};
+    bool found;
+
+    cr_assert (test_search_init (&search, pattern, true, NULL));
+    for (const char *p = text; *p != '\0'; p++)
+        test_search_feed (&search, p, 1);
+    found = test_search_finish (&search);
+    *ret_wrong = g_strdup (search.wrong);
+    test_search_clear (&search);
+    return found;
+}
+
+Test (worker_search, finds)
+{
+    g_autofree char *wrong = NULL;
+    g_autofree char *long_line = g_strnfill (50000, 'x');
+
+    cr_expect (search ("^b+$", "a\nbbb", &wrong));
+    cr_expect (search ("bb", "a\x1b[1mb\x1b[0mb\n", &wrong));
+    cr_expect_not (search ("^bb$", "a\nbbb\n", &wrong));
+    cr_expect_not (search (".", "", &wrong));
+    cr_expect_null (wrong);
+    cr_expect_not (search ("(x+x+)+[yz]", long_line, &wrong));
+    cr_expect_not_null (wrong);
+}
+
+Test (worker_search, refuses_what_is_no_pattern)
+{
+    TestSearch search = {0};
+    g_autoptr (GError) error = NULL;
+
+    cr_expect_not (test_search_init (&search, "(", true, &error));
+    cr_expect_not_null (error);
+    test_search_clear (&search);
+}
+
+Test (worker_text, results_hold_valid_text_of_bounded_length)
+{
+    g_autofree char *line = test_worker_line ("a\x1b[31mb\tc\xff\x01");
+    g_autofree char *long_text = g_strnfill (100, 'x');
+    json_t *json = test_worker_text_to_json (long_text, 10);
+
+    cr_expect_str_eq (line, "ab c\xef\xbf\xbd");
+    cr_expect_str_eq (json_string_value (json), "xxxxxxxxxx…");
+    json_decref (json);
+    json = test_worker_text_to_json ("\xff", 10);
+    cr_expect_str_eq (json_string_value (json), "\xef\xbf\xbd");
+    json_decref (json);
+    json = test_worker_text_to_json (NULL, 10);
+    cr_expect (json_is_null (json));
+    json_decref (json);
+}
