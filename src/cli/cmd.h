@@ -12,6 +12,7 @@ int cmd_disk (int argc, char **argv);
 int cmd_inspect (int argc, char **argv);
 int cmd_kernel (int argc, char **argv);
 int cmd_run (int argc, char **argv);
+int cmd_test (int argc, char **argv);
 int cmd_doctor (int argc, char **argv);
 
 #endif

@@ -15,7 +15,7 @@ static const struct {
     int (*run) (int argc, char **argv);
 } commands[] = {
     {"boot", cmd_boot},       {"ctl", cmd_ctl},       {"disk", cmd_disk}, {"doctor", cmd_doctor},
-    {"inspect", cmd_inspect}, {"kernel", cmd_kernel}, {"run", cmd_run},
+    {"inspect", cmd_inspect}, {"kernel", cmd_kernel}, {"run", cmd_run},   {"test", cmd_test},
 };
 
 /* Where one is closed, the next file to be opened would take its number, and the guest's output or input. */
@@ -54,10 +54,10 @@ main (int argc, char **argv)
         if (strcmp (argv[1], commands[i].name) == 0)
             return commands[i].run (argc - 1, argv + 1);
     }
-    fprintf (stderr,
-             "vmm: \"%s\" is no command: say boot, run, ctl, disk, doctor, inspect or kernel, or options "
-             "only; see "
-             "vmm --help\n",
-             argv[1]);
+    fprintf (
+        stderr,
+        "vmm: \"%s\" is no command: say boot, run, test, ctl, disk, doctor, inspect or kernel, or options "
+        "only; see vmm --help\n",
+        argv[1]);
     return 2;
 }

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* "vmm test": boots machines as scenarios say, tells what came of it, and the exit code is the truth. */
+#include "cmd.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <vmm/vmm.h>
+
+#include "budget.h"
+#include "columns.h"
+#include "judge.h"
+#include "live.h"
+#include "options.h"
+#include "plain.h"
+#include "pool.h"
+#include "report.h"
+#include "report-document.h"
+#include "report-github.h"
+#include "report-html.h"
+#include "report-junit.h"
+#include "report-summary.h"
+#include "report-tap.h"
+#include "scenario-keys.h"
+#include "select.h"
+#include "table.h"
+#include "test-options.h"
+#include "worker.h"
+
+typedef struct {
+    TestOptions options;
+    char **command_line;
+    FILE *out; /* what people read; NULL: nothing is to be read */
+    TestPlainStyle style;
+    TestLive *live; /* NULL: no terminal to draw on */
+    TestPool *pool;
+    int64_t start_us;
+} Session;
+
+static void
+say (Session *session, char *lines)
+{
+    if (session->out != NULL && session->live != NULL) {
+        test_live_say (session->live, lines);
+    } else if (session->out != NULL) {
+        fprintf (session->out, "%s\n", lines);
+        fflush (session->out);
+    }
+    g_free (lines);
+}
+
+static void
+on_step (void *user, const TestJob *job, const char *state, double t)
+{
+    Session *session = user;
+
+    if (session->options.verbose && strcmp (state, "begin") != 0)
+        say (session, test_plain_step (job, state, t, &session->style));
+}
+
+static void
+on_ended (void *user, const TestJob *job, const json_t *result, bool again)
+{
+    Session *session = user;
+    char *words = test_plain_words (result, &session->style);
+
+    /* Of many that were not made, one line at the end tells. */
+    if (test_result_status (result) != TEST_STATUS_SKIP || session->options.verbose)
+        say (session, test_plain_ended (result, again, &session->style));
+    if (words != NULL)
+        say (session, words);
+}
+
+static void
+on_note (void *user, const char *text)
+{
+    Session *session = user;
+
+    say (session, test_plain_note (text, &session->style));
+}
+
+static int64_t
+on_draw (void *user, int64_t now_us)
+{
+    Session *session = user;
+    TestLiveState state = {.running = test_pool_get_running (session->pool), .start_us = session->start_us};
+
+    test_pool_count (session->pool, &state.n_ended, &state.n_jobs, &state.n_bad);
+    return test_live_draw (session->live, &state, now_us);
+}
+
+static void
+on_resized (void *user)
+{
+    Session *session = user;
+
+    test_live_resized (session->live);
+    session->style.columns = test_live_columns (session->live);
+}
+
+static void
+on_continued (void *user)
+{
+    test_live_continued (((Session *)user)->live);
+}
+
+/* Standard output, unless a report is to have it. */
+static void
+open_view (Session *session)
+{
+    FILE *out = test_options_use_stdout (&session->options) ? stderr : stdout;
+    const char *term = g_getenv ("TERM");
+    int fd = fileno (out);
+
+    if (session->options.quiet)
+        return;
+    session->out = out;
+    session->style.colours = cli_colours_wanted (out);
+    if (isatty (fd) && tcgetpgrp (fd) == getpgrp () && term != NULL && strcmp (term, "dumb") != 0) {
+        fflush (out);
+        session->live = test_live_new (fd, session->style.colours);
+        session->style.columns = test_live_columns (session->live);
+        session->style.marks = test_columns_utf8_wanted ();
+    }
+}
+
+static TestPool *
+make_pool (Session *session, const GPtrArray *runs)
+{
+    const TestOptions *options = &session->options;
+    const TestPoolOptions pool = {.worker = test_worker_run,
+                                  .cpus =
+                                      options->cpus > 0 ? (unsigned)options->cpus : test_budget_cpus ("/"),
+                                  .memory = options->memory > 0 ? options->memory : test_budget_memory ("/"),
+                                  .repeat = (unsigned)options->repeat,
+                                  .retries = options->retries,
+                                  .fail_fast = options->fail_fast,
+                                  .results = options->results};
+    TestPoolView view = {.step = on_step, .ended = on_ended, .note = on_note};
+
+    if (session->live != NULL) {
+        view.draw = on_draw;
+        view.resized = on_resized;
+        view.continued = on_continued;
+    }
+    return test_pool_new (runs, &pool, &view, session);
+}
+
+static bool
+write_report (const TestReportOption *report, const json_t *document, GError **error)
+{
+    static const struct {
+        const char *option;
+        char *(*make) (const json_t *document);
+    } makers[TEST_N_REPORTS] = {{"json", test_document_to_text},
+                                {"junit", test_report_junit},
+                                {"tap", test_report_tap},
+                                {"html", test_report_html}};
+    g_autofree char *text = NULL;
+
+    if (report->path == NULL)
+        return true;
+    for (size_t i = 0; i < TEST_N_REPORTS; i++) {
+        if (strcmp (makers[i].option, report->option) == 0)
+            text = makers[i].make (document);
+    }
+    if (strcmp (report->path, TEST_STDOUT) != 0)
+        return report_write_text (report->option, report->path, text, error);
+    if (fputs (text, stdout) >= 0 && fflush (stdout) == 0)
+        return true;
+    g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "%s \"-\": %s", report->option, g_strerror (errno));
+    return false;
+}
+
+/* Returns: false when one of them could not be written; the others are. */
+static bool
+write_reports (const Session *session, const json_t *document)
+{
+    TestReportOption reports[TEST_N_REPORTS];
+    bool ok = true;
+
+    test_options_reports (&session->options, reports);
+    for (size_t i = 0; i < TEST_N_REPORTS; i++) {
+        g_autoptr (GError) error = NULL;
+
+        if (write_report (&reports[i], document, &error))
+            continue;
+        options_say (false, error->message);
+        ok = false;
+    }
+    return ok;
+}
+
+static void
+print_summary (const Session *session, const json_t *document)
+{
+    g_autofree char *summary =
+        session->out != NULL ? test_report_summary (document, session->style.colours) : NULL;
+
+    if (summary != NULL) {
+        fprintf (session->out, "\n%s", summary);
+        fflush (session->out);
+    }
+}
+
+/* Where they are to be seen: GitHub reads both streams. */
+static void
+print_annotations (const Session *session, const json_t *document)
+{
+    const char *actions = g_getenv ("GITHUB_ACTIONS"), *workspace = g_getenv ("GITHUB_WORKSPACE");
+    FILE *out = test_options_use_stdout (&session->options) ? stderr : stdout;
+    g_autofree char *folder = g_get_current_dir ();
+    g_autofree char *text = NULL;
+
+    if (!session->options.github &&
+        (session->out == NULL || actions == NULL || strcmp (actions, "true") != 0))
+        return;
+    text = test_report_github (document, workspace != NULL ? workspace : folder);
+    fputs (text, out);
+    fflush (out);
+}
+
+static json_t *
+make_document (const Session *session, json_t *results, const char *started)
+{
+    const TestDocumentFacts facts = {.version = VMM_VERSION,
+                                     .started = started,
+                                     .seconds = (double)(g_get_monotonic_time () - session->start_us) / 1e6,
+                                     .command_line = (const char *const *)session->command_line,
+                                     .repeats = session->options.repeat > 0};
+
+    return test_document_new (results, &facts);
+}
+
+static int
+make_runs (Session *session, const GPtrArray *runs)
+{
+    g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+    g_autofree char *started = g_date_time_format_iso8601 (now);
+    json_t *document, *results;
+    int signal_number, code;
+
+    session->start_us = g_get_monotonic_time ();
+    open_view (session);
+    session->pool = make_pool (session, runs);
+    signal_number = test_pool_run (session->pool);
+    g_clear_pointer (&session->live, test_live_free);
+    results = test_pool_get_results (session->pool);
+    code = test_judge_all (results, signal_number);
+    document = make_document (session, results, started);
+    print_summary (session, document);
+    print_annotations (session, document);
+    if (!write_reports (session, document) && code == 0)
+        code = TEST_EXIT_NOT_JUDGED;
+    json_decref (document);
+    json_decref (results);
+    /* Signals have waited until the reports were written. */
+    g_clear_pointer (&session->pool, test_pool_free);
+    return code;
+}
+
+static int
+list_runs (const Session *session, const GPtrArray *runs, GError **error)
+{
+    const char *json_path = session->options.json;
+    json_t *list = test_select_to_json (runs);
+    g_autofree char *text = test_document_to_text (list);
+    bool ok = true;
+
+    json_decref (list);
+    if (json_path != NULL && strcmp (json_path, TEST_STDOUT) != 0)
+        ok = report_write_text ("json", json_path, text, error);
+    else if (json_path != NULL)
+        fputs (text, stdout);
+    for (guint i = 0; json_path == NULL && i < runs->len; i++)
+        printf ("%s\n", ((const TestRun *)g_ptr_array_index (runs, i))->name);
+    return ok ? 0 : VMM_EXIT_HOST_ERROR;
+}
+
+/* So that nobody waits in vain. */
+static bool
+check_places (const TestOptions *options, GError **error)
+{
+    TestReportOption reports[TEST_N_REPORTS];
+
+    test_options_reports (options, reports);
+    for (size_t i = 0; i < TEST_N_REPORTS; i++) {
+        const char *path = reports[i].path;
+
+        if (path != NULL && strcmp (path, TEST_STDOUT) != 0 &&
+            !report_check_path (reports[i].option, path, error))
+            return false;
+    }
+    if (options->results == NULL)
+        return true;
+    if (g_mkdir_with_parents (options->results, 0777) != 0 || access (options->results, W_OK | X_OK) != 0) {
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "results \"%s\": %s", options->results,
+                     g_strerror (errno));
+        return false;
+    }
+    return true;
+}
+
+static int
+print_schema (void)
+{
+    g_autofree char *text = test_scenario_schema_json ();
+
+    fputs (text, stdout);
+    return 0;
+}
+
+/* Returns: the exit code; with an error set, that of the error is meant. */
+static int
+do_test (Session *session, int argc, char **argv, GError **error)
+{
+    g_autoptr (GPtrArray) runs = NULL;
+
+    if (!test_options_parse (&session->options, argc, argv, error))
+        return VMM_EXIT_USAGE;
+    if (session->options.schema)
+        return print_schema ();
+    if (!check_places (&session->options, error))
+        return VMM_EXIT_USAGE;
+    runs = test_select_runs (&session->options, error);
+    if (runs == NULL)
+        return VMM_EXIT_USAGE;
+    if (session->options.list)
+        return list_runs (session, runs, error);
+    if (runs->len == 0)
+        options_say (false, "there are no such runs: nothing was tested; see vmm test --list");
+    return make_runs (session, runs);
+}
+
+/**
+ * cmd_test:
+ *
+ * Makes the runs of scenarios.
+ */
+int
+cmd_test (int argc, char **argv)
+{
+    Session session = {.command_line = g_new0 (char *, (gsize)argc + 2)};
+    bool quiet = test_options_ask_for_quiet (argc, argv);
+    g_autoptr (GError) error = NULL;
+    int code;
+
+    /* What is written to and read by nobody is an error, and no end. */
+    signal (SIGPIPE, SIG_IGN);
+    signal (SIGXFSZ, SIG_IGN);
+    g_set_prgname ("vmm test");
+    session.command_line[0] = g_strdup ("vmm");
+    for (int i = 0; i < argc; i++)
+        session.command_line[i + 1] = g_strdup (argv[i]);
+    code = do_test (&session, argc, argv, &error);
+    if (error != NULL) {
+        options_say (false, error->message);
+        /* For git bisect run, 2 would be a bad commit. */
+        if (code == VMM_EXIT_USAGE && quiet)
+            code = TEST_EXIT_QUIET_USAGE;
+    }
+    g_strfreev (session.command_line);
+    test_options_clear (&session.options);
+    return code;
+}
