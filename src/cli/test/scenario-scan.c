@@ -49,8 +49,14 @@ static char *
 shorten (const char *value)
 {
     const char *end = g_utf8_offset_to_pointer (value, MIN (SHOWN_MAX, g_utf8_strlen (value, -1)));
+    char *shown = g_strdup_printf ("%.*s%s", (int)(end - value), value, *end != '\0' ? "…" : "");
 
-    return g_strdup_printf ("%.*s%s", (int)(end - value), value, *end != '\0' ? "…" : "");
+    /* The environment's values are not lines of a file. */
+    for (char *p = shown; *p != '\0'; p++) {
+        if (g_ascii_iscntrl (*p))
+            *p = '?';
+    }
+    return shown;
 }
 
 /**
