@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "judge.h"
+#include "remove.h"
 #include "report-text.h"
 #include "result.h"
 
@@ -34,6 +35,7 @@ forget_progress (TestJob *job)
     g_clear_pointer (&job->stage, g_free);
     g_clear_pointer (&job->step_name, g_free);
     g_clear_pointer (&job->line, g_free);
+    g_clear_pointer (&job->folder, g_free);
     g_clear_pointer (&job->sent, json_decref);
     g_clear_pointer (&job->child, test_child_free);
     job->step = 0;
@@ -103,6 +105,8 @@ take_event (TestJob *job, const json_t *event, TestJobStepFunc on_step, void *us
         take_step (job, event, on_step, user);
     else if (strcmp (kind, "console") == 0)
         take_text (&job->line, event, "line");
+    else if (strcmp (kind, "tmp") == 0 && job->folder == NULL)
+        job->folder = g_strdup (json_string_value (json_object_get (event, "path")));
     else if (strcmp (kind, "result") == 0 && job->sent == NULL)
         job->sent = json_incref (json_object_get (event, "result"));
 }
@@ -177,6 +181,8 @@ test_job_end (TestJob *job, int status, const char *stopped)
     json_t *result;
 
     read_rest (job);
+    if (job->folder != NULL)
+        test_remove_left (job->folder);
     result = test_result_complete (job->run, g_steal_pointer (&job->sent));
     fault = find_fault (job, status, result);
     /* One that was asked to end may end in any way. */

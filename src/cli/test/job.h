@@ -33,6 +33,7 @@ typedef enum { TEST_JOB_WAITING, TEST_JOB_RUNNING, TEST_JOB_ENDED } TestJobState
  * @child: (nullable): its worker
  * @kill_us: when the worker is killed if it has not ended by itself
  * @killed: it was
+ * @folder: (nullable): what the worker calls its folder
  * @sent: (nullable): what the worker calls its result
  * @failed: (nullable): the last attempt that failed
  * @attempts: (nullable): the earlier ones
@@ -57,6 +58,7 @@ typedef struct {
     TestChild *child;
     int64_t kill_us;
     bool killed;
+    char *folder;
     json_t *sent;
     json_t *failed;
     json_t *attempts;

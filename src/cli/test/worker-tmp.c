@@ -4,11 +4,11 @@
  * run is copied, with the folder's name in its place.
  */
 #include <errno.h>
-#include <fts.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "remove.h"
 #include "worker-internal.h"
 
 static char *
@@ -163,7 +163,7 @@ test_worker_make_tmp (TestWorker *worker, GError **error)
 
     if (!worker->run->needs_tmp)
         return true;
-    path = g_build_filename (g_get_tmp_dir (), "vmm-test-XXXXXX", NULL);
+    path = g_build_filename (g_get_tmp_dir (), TEST_TMP_PREFIX "XXXXXX", NULL);
     if (g_mkdtemp (path) == NULL) {
         g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, TEST_TMP ": a folder in \"%s\": %s", g_get_tmp_dir (),
                      g_strerror (errno));
@@ -181,25 +181,12 @@ test_worker_make_tmp (TestWorker *worker, GError **error)
 /**
  * test_worker_remove_tmp:
  *
- * Removes the folder with all that is in it, and follows no link out of it.
+ * Removes the folder with all that is in it.
  */
 void
 test_worker_remove_tmp (TestWorker *worker)
 {
-    char *const roots[] = {worker->tmp, NULL};
-    FTS *tree = worker->tmp != NULL ? fts_open (roots, FTS_PHYSICAL | FTS_XDEV, NULL) : NULL;
-    FTSENT *entry;
-
-    while (tree != NULL && (entry = fts_read (tree)) != NULL) {
-        /* A folder that came back from the guest may be one that nobody can enter. */
-        if (entry->fts_info == FTS_D && (entry->fts_statp->st_mode & 0700) != 0700)
-            chmod (entry->fts_accpath, 0700);
-        else if (entry->fts_info == FTS_DP)
-            rmdir (entry->fts_accpath);
-        else if (entry->fts_info != FTS_D)
-            unlink (entry->fts_accpath);
-    }
-    if (tree != NULL)
-        fts_close (tree);
+    if (worker->tmp != NULL)
+        test_remove_tree (worker->tmp);
     g_clear_pointer (&worker->tmp, g_free);
 }

@@ -129,6 +129,16 @@ check_surroundings (int fd)
            !sigismember (&mask, SIGTERM) && !sigismember (&mask, SIGCHLD) && !isatty (STDOUT_FILENO);
 }
 
+/* A worker that is killed, and what it calls its folder. */
+static void
+die_in (int fd, const char *path)
+{
+    g_autofree char *line = g_strdup_printf ("{\"event\":\"tmp\",\"path\":\"%s\"}\n", path);
+
+    say (fd, line);
+    raise (SIGKILL);
+}
+
 static int
 do_evil (const char *what, int fd)
 {
@@ -138,6 +148,8 @@ do_evil (const char *what, int fd)
     } else if (strcmp (what, "crash late") == 0) {
         say_result (fd, "passed");
         raise (SIGKILL);
+    } else if (*what == '/') {
+        die_in (fd, what);
     } else if (strcmp (what, "code") == 0) {
         return 3;
     } else if (strcmp (what, "garbage") == 0) {
@@ -369,6 +381,26 @@ Test (pool, workers_that_go_wrong)
     expect (rig, 6, "error", "host-error", "does not end");
     expect (rig, 7, "error", "host-error", "told no result");
     expect_no_children ();
+}
+
+Test (pool, a_dead_worker_leaves_no_folder)
+{
+    g_autoptr (Rig) rig = rig_new ();
+    g_autofree char *own = g_dir_make_tmp ("vmm-test-XXXXXX", NULL);
+    g_autofree char *other = g_dir_make_tmp ("vmm-pool-XXXXXX", NULL);
+    g_autofree char *inner = g_build_filename (own, "folder", NULL);
+    g_autofree char *within = g_build_filename (other, "vmm-test-x", NULL);
+
+    g_mkdir (inner, 0);
+    g_mkdir (within, 0755);
+    add (rig, "a", own, 1);
+    add (rig, "b", other, 1);
+    add (rig, "c", within, 1);
+    rig_run (rig);
+    expect (rig, 0, "error", "host-error", "signal 9");
+    cr_expect_not (g_file_test (own, G_FILE_TEST_EXISTS));
+    cr_expect (g_file_test (within, G_FILE_TEST_EXISTS), "a worker has the parent remove what it likes");
+    remove_tree (other);
 }
 
 Test (pool, one_that_does_not_end_is_killed)
