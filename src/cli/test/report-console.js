@@ -138,14 +138,17 @@ function consoleLines(console) {
 
     if (console.tail !== "") {
         const missing = console.tailLine - 1 - lines.length;
-        lines.push({ number: null, missing: Math.max(0, missing) });
+        const hasFailure = console.failLine > lines.length && console.failLine < console.tailLine;
+        lines.push({ number: null, missing: Math.max(0, missing), hasFailure });
         split(console.tail).forEach((text, i) => lines.push({ number: console.tailLine + i, text }));
     }
     return lines;
 }
 
-/* Which indexes of the lines are shown at first: the beginning, the end, and around the failing one. */
-function shownRanges(count, focus) {
+/* Which indexes of the lines are shown at first: the beginning, the end, around the failing one, what is missing. */
+function shownRanges(lines, focus) {
+    const count = lines.length;
+    const missing = lines.findIndex((line) => line.number === null);
     const wanted = [
         [0, LINES_BEGIN],
         [count - LINES_END, count],
@@ -153,6 +156,7 @@ function shownRanges(count, focus) {
     const ranges = [];
 
     if (focus >= 0) wanted.push([focus - LINES_AROUND, focus + LINES_AROUND / 2]);
+    if (missing >= 0) wanted.push([missing, missing + 1]);
     wanted.sort((a, b) => a[0] - b[0]);
     for (const [begin, end] of wanted.map(([a, b]) => [Math.max(0, a), Math.min(count, b)])) {
         if (ranges.length > 0 && begin <= ranges.at(-1)[1] + 100) ranges.at(-1)[1] = Math.max(ranges.at(-1)[1], end);
@@ -161,12 +165,15 @@ function shownRanges(count, focus) {
     return ranges;
 }
 
+function missingElement(line) {
+    const what =
+        line.missing > 0 ? `${plural(line.missing, "line")} not in this page` : "Some output is not in this page";
+
+    return el("div", { class: "cut" }, line.hasFailure ? `${what}, among them the failing one` : what);
+}
+
 function lineElement(line, style, marks) {
-    if (line.number === null) {
-        const what =
-            line.missing > 0 ? `${plural(line.missing, "line")} not in this page` : "some output is not in this page";
-        return [el("div", { class: "cut" }, what), PLAIN_STYLE];
-    }
+    if (line.number === null) return [missingElement(line), PLAIN_STYLE];
     const cut = line.text.length > LINE_CHARACTERS;
     const [nodes, next] = renderLine(cut ? line.text.slice(0, LINE_CHARACTERS) : line.text, style);
     const mark = marks.get(line.number);
@@ -228,31 +235,32 @@ function marksOf(run, console) {
     return marks;
 }
 
-/* Makes a console's box. Its scrollToFocus() shows the failing line, or else the end. */
-function consoleBox(run, console) {
+/* Makes a console's box; scrollToFocus() is for when it is in the page: it shows line @number, or else the end. */
+function consoleBox(run, console, number) {
     const lines = consoleLines(console);
     const marks = marksOf(run, console);
-    const focus = lines.findIndex((line) => line.number !== null && line.number === console.failLine);
+    const focus = number === null ? -1 : lines.findIndex((line) => line.number === number);
     const box = el("div", { class: "console", tabindex: "0", role: "region", "aria-label": `Console ${console.name}` });
     let last = 0;
 
-    for (const [begin, end] of shownRanges(lines.length, focus)) {
+    for (const [begin, end] of shownRanges(lines, focus)) {
         if (begin > last) box.append(gapElement(lines, last, begin, marks));
         appendRange(box, lines, begin, end, marks);
         last = end;
     }
     if (lines.length === 0) box.append(el("div", { class: "cut" }, "Nothing was written to this console."));
-    markPrinted(box, focus >= 0 ? lines[focus].number : null);
+    const element = focus < 0 ? null : [...box.children].find((line) => line.dataset.n === String(number));
+    markPrinted(box, element);
+    if (element && number !== console.failLine) element.classList.add("pointed-at");
     box.scrollToFocus = () => {
-        const line = box.querySelector(".is-fail");
-        box.scrollTop = line ? line.offsetTop - box.clientHeight * 0.6 : box.scrollHeight;
+        box.scrollTop = element ? element.offsetTop - box.clientHeight * 0.6 : box.scrollHeight;
     };
     return box;
 }
 
-function markPrinted(box, number) {
+function markPrinted(box, element) {
     const all = [...box.children];
-    const at = number === null ? all.length - 1 : all.findIndex((line) => line.dataset.n === String(number));
+    const at = element ? all.indexOf(element) : all.length - 1;
 
     all.forEach((line, i) => line.classList.toggle("far", i < at - LINES_PRINTED || i > at + LINES_PRINTED));
 }

@@ -122,6 +122,24 @@ function badge(status, text) {
     );
 }
 
+function card(id, title, beside, ...content) {
+    const head = el("div", { class: "card-head" }, el("h2", { id: `h-${id}` }, title), beside);
+
+    return el("section", { class: "card", id: `card-${id}`, "aria-labelledby": `h-${id}` }, head, content);
+}
+
+/* A table in a box of its own, which can be wider than the window. A head's "number" is a class of its column. */
+function dataTable(kind, heads, rows) {
+    const cells = heads.map((head) => el("th", { scope: "col", class: head[1] }, head[0]));
+    const body = el("tbody", {}, rows);
+
+    return el(
+        "div",
+        { class: "scroll" },
+        el("table", { class: `data ${kind}` }, el("thead", {}, el("tr", {}, cells)), body),
+    );
+}
+
 /* --- The document --- */
 
 function readStatus(value) {

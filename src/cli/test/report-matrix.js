@@ -183,19 +183,9 @@ function matrixTable(group) {
 
 function matrixCard(runs) {
     const groups = groupByAxes(cellsOf(runs));
-    const tiles = groups.find((group) => group.axes.length === 0);
+    const tables = groups.filter((group) => group.axes.length > 0).map(matrixTable);
+    const single = groups.filter((group) => group.axes.length === 0).flatMap((group) => group.cells);
+    const tiles = single.map((cell) => el("li", {}, cellLink(cell, plain(cell.name) || "(no name)")));
 
-    return el(
-        "section",
-        { class: "card", "aria-labelledby": "h-matrix" },
-        el("div", { class: "card-head" }, el("h2", { id: "h-matrix" }, "Matrix")),
-        groups.filter((group) => group !== tiles).map(matrixTable),
-        tiles
-            ? el(
-                  "ul",
-                  { class: "tiles" },
-                  tiles.cells.map((cell) => el("li", {}, cellLink(cell, plain(cell.name) || "(no name)"))),
-              )
-            : null,
-    );
+    return card("matrix", "Matrix", null, tables, tiles.length > 0 ? el("ul", { class: "tiles" }, tiles) : null);
 }

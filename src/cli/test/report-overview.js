@@ -165,22 +165,15 @@ function runItem(run, longest) {
 
 function runsCard(view) {
     const longest = Math.max(...view.runs.map(runEnd), 1e-6);
+    const items = view.sorted.map((run) => runItem(run, longest));
+    const none = el("p", { class: "none", hidden: true }, "No run is like that.");
 
-    return el(
-        "section",
-        { class: "card", "aria-labelledby": "h-runs" },
-        el(
-            "div",
-            { class: "card-head" },
-            el("h2", { id: "h-runs" }, "Runs"),
-            el("span", { class: "shown", role: "status" }),
-        ),
-        el(
-            "ul",
-            { class: "runs" },
-            view.sorted.map((run) => runItem(run, longest)),
-        ),
-        el("p", { class: "none", hidden: true }, "No run is like that."),
+    return card(
+        "runs",
+        "Runs",
+        el("span", { class: "shown", role: "status" }),
+        el("ul", { class: "runs" }, items),
+        none,
     );
 }
 
@@ -239,40 +232,18 @@ function repeatRow(repeat, runs) {
 }
 
 function repeatsCard(report) {
-    if (report.repeats.length === 0) return null;
-    return el(
-        "section",
-        { class: "card", "aria-labelledby": "h-repeats" },
-        el("div", { class: "card-head" }, el("h2", { id: "h-repeats" }, "Repeats")),
-        el(
-            "div",
-            { class: "scroll" },
-            el(
-                "table",
-                { class: "data repeats" },
-                el(
-                    "thead",
-                    {},
-                    el(
-                        "tr",
-                        {},
-                        ["Run", "Pass rate", "Min", "Median", "Max", "Each run, by time", "Verdicts"].map((text) =>
-                            el(
-                                "th",
-                                { scope: "col", class: ["Min", "Median", "Max"].includes(text) ? "number" : null },
-                                text,
-                            ),
-                        ),
-                    ),
-                ),
-                el(
-                    "tbody",
-                    {},
-                    report.repeats.map((repeat) => repeatRow(repeat, report.runs)),
-                ),
-            ),
-        ),
-    );
+    const heads = [
+        ["Run"],
+        ["Pass rate"],
+        ["Min", "number"],
+        ["Median", "number"],
+        ["Max", "number"],
+        ["Each run, by time"],
+        ["Verdicts"],
+    ];
+    const rows = report.repeats.map((repeat) => repeatRow(repeat, report.runs));
+
+    return rows.length === 0 ? null : card("repeats", "Repeats", null, dataTable("repeats", heads, rows));
 }
 
 function overviewHero(report, counts) {

@@ -5,15 +5,6 @@ function shellWord(word) {
     return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-function card(id, title, ...content) {
-    return el(
-        "section",
-        { class: "card", "aria-labelledby": `h-${id}`, id: `card-${id}` },
-        el("div", { class: "card-head" }, el("h2", { id: `h-${id}` }, title)),
-        ...content,
-    );
-}
-
 function fact(name, value) {
     return value === "" || value === null
         ? null
@@ -162,35 +153,10 @@ function stepTableRow(step, index, showConsole) {
 }
 
 function stepsCard(run, showConsole) {
-    if (run.steps.length === 0) return null;
-    return card(
-        "steps",
-        "Steps",
-        el(
-            "div",
-            { class: "scroll" },
-            el(
-                "table",
-                { class: "data steps" },
-                el(
-                    "thead",
-                    {},
-                    el(
-                        "tr",
-                        {},
-                        ["", "State", "Step", "Kind", "What", "Console", "Took"].map((text) =>
-                            el("th", { scope: "col", class: text === "Took" ? "number" : null }, text),
-                        ),
-                    ),
-                ),
-                el(
-                    "tbody",
-                    {},
-                    run.steps.map((step, i) => stepTableRow(step, i, showConsole)),
-                ),
-            ),
-        ),
-    );
+    const heads = [[""], ["State"], ["Step"], ["Kind"], ["What"], ["Console"], ["Took", "number"]];
+    const rows = run.steps.map((step, i) => stepTableRow(step, i, showConsole));
+
+    return rows.length === 0 ? null : card("steps", "Steps", null, dataTable("steps", heads, rows));
 }
 
 /* --- Consoles --- */
@@ -215,79 +181,80 @@ function firstConsole(run) {
     return found === undefined ? 0 : found;
 }
 
-function consolesCard(run, control) {
-    if (run.consoles.length === 0) return null;
-    const holder = el("div", { class: "console-holder", role: run.consoles.length > 1 ? "tabpanel" : null });
-    const facts = el("span", { class: "facts" });
-    const jump = el(
-        "button",
-        { type: "button", class: "quiet", id: "jump", onclick: () => control.jump() },
-        "Failing line ",
-        el("kbd", {}, "f"),
-    );
-    const wrap = el(
-        "button",
-        {
-            type: "button",
-            class: "quiet",
-            "aria-pressed": "false",
-            onclick: () => {
-                wrap.setAttribute("aria-pressed", String(holder.classList.toggle("wrap")));
-            },
-        },
-        "Wrap lines",
-    );
-    const tabs = run.consoles.map((console, i) =>
-        el(
-            "button",
-            { type: "button", role: "tab", class: "tab", onclick: () => control.show(i) },
-            console.name,
-            console.failLine !== null ? el("span", { class: "tab-mark", title: "has the failing line" }, "✕") : null,
-        ),
-    );
-
-    control.show = (index) => {
-        const console = run.consoles[index];
-        const box = consoleBox(run, console);
-        tabs.forEach((tab, i) => tab.setAttribute("aria-selected", String(i === index)));
-        facts.textContent = consoleFacts(console);
-        jump.hidden = console.failLine === null;
+/* What can be done to the consoles' card: show(index, line), and reveal() with the card brought into view. */
+function consoleControl(run, holder, onShow) {
+    const show = (index, number) => {
+        const box = consoleBox(run, run.consoles[index], number);
+        onShow(index);
         holder.replaceChildren(box);
         box.scrollToFocus();
     };
-    control.jump = () => {
-        control.show(firstConsole(run));
+    const reveal = (index, number) => {
+        show(index, number);
         holder.scrollIntoView({ block: "center" });
     };
-    return card(
-        "console",
-        "Console",
-        el(
-            "div",
-            { class: "console-bar" },
-            run.consoles.length > 1
-                ? el("div", { role: "tablist", "aria-label": "Consoles" }, tabs)
-                : el("b", {}, run.consoles[0].name),
-            facts,
-            el("span", { class: "spring" }),
-            jump,
-            wrap,
-        ),
-        holder,
+    const first = firstConsole(run);
+
+    return {
+        start: () => show(first, run.consoles[first].failLine),
+        jump: () => reveal(first, run.consoles[first].failLine),
+        choose: (index) => show(index, run.consoles[index].failLine),
+        showLine: (name, number) => {
+            const index = run.consoles.findIndex((console) => console.name === name);
+            if (index >= 0) reveal(index, number);
+        },
+    };
+}
+
+function consoleTab(console, choose) {
+    const mark = el("span", { class: "tab-mark", title: "has the failing line" }, "✕");
+
+    return el(
+        "button",
+        { type: "button", role: "tab", class: "tab", onclick: choose },
+        console.name,
+        console.failLine !== null ? mark : null,
     );
 }
 
-/* Shows a line that something refers to. */
-function showLine(run, control, name, number) {
-    const index = run.consoles.findIndex((console) => console.name === name);
+function wrapButton(holder) {
+    const button = el("button", { type: "button", class: "quiet", "aria-pressed": "false" }, "Wrap lines");
 
-    if (index < 0) return;
-    control.show(index);
-    const line = document.querySelector(`#card-console .line[data-n="${Number(number)}"]`);
-    if (line) {
-        line.scrollIntoView({ block: "center" });
-        line.classList.add("pointed-at");
-    }
+    button.addEventListener("click", () =>
+        button.setAttribute("aria-pressed", String(holder.classList.toggle("wrap"))),
+    );
+    return button;
+}
+
+/* Returns: the card and its control, see consoleControl(). */
+function consolesCard(run) {
+    if (run.consoles.length === 0) return [null, { start: () => {}, jump: () => {}, showLine: () => {} }];
+    const holder = el("div", { class: "console-holder" });
+    const facts = el("span", { class: "facts" });
+    const control = consoleControl(run, holder, (index) => {
+        tabs.forEach((tab, i) => tab.setAttribute("aria-selected", String(i === index)));
+        facts.textContent = consoleFacts(run.consoles[index]);
+    });
+    const tabs = run.consoles.map((console, i) => consoleTab(console, () => control.choose(i)));
+    const jump = el(
+        "button",
+        { type: "button", class: "quiet", onclick: control.jump },
+        "Failing line ",
+        el("kbd", {}, "f"),
+    );
+    const bar = el(
+        "div",
+        { class: "console-bar" },
+        tabs.length > 1
+            ? el("div", { role: "tablist", "aria-label": "Consoles" }, tabs)
+            : el("b", {}, run.consoles[0].name),
+        facts,
+        el("span", { class: "spring" }),
+        run.consoles.some((console) => console.failLine !== null) ? jump : null,
+        wrapButton(holder),
+    );
+
+    return [card("console", "Console", null, bar, holder), control];
 }
 
 /* --- Why it failed: crash reports, samples, the machine --- */
@@ -321,152 +288,108 @@ function reportCard(report, showConsole) {
 
 function reportsCard(run, showConsole) {
     const reports = [...run.reports].sort((a, b) => Number(a.allowed === true) - Number(b.allowed === true));
+    const title = reports.length === 1 ? "Crash report" : "Crash reports";
+    const cards = reports.map((report) => reportCard(report, showConsole));
 
-    return reports.length === 0
-        ? null
-        : card(
-              "reports",
-              reports.length === 1 ? "Crash report" : "Crash reports",
-              reports.map((report) => reportCard(report, showConsole)),
-          );
+    return cards.length === 0 ? null : card("reports", title, null, cards);
 }
 
 function samplesCard(run) {
-    return run.samples.length === 0
+    const samples = run.samples.map((sample) =>
+        el(
+            "div",
+            { class: "sample" },
+            el("h3", {}, `after ${duration(sample.t)}`),
+            textBox(sample.vcpus, "vCPUs", true),
+        ),
+    );
+
+    return samples.length === 0
         ? null
-        : card(
-              "samples",
-              "Where the vCPUs were",
-              el(
-                  "div",
-                  { class: "samples" },
-                  run.samples.map((sample) =>
-                      el(
-                          "div",
-                          { class: "sample" },
-                          el("h3", {}, `after ${duration(sample.t)}`),
-                          textBox(sample.vcpus, "vCPUs", true),
-                      ),
-                  ),
-              ),
-          );
+        : card("samples", "Where the vCPUs were", null, el("div", { class: "samples" }, samples));
 }
 
-function tableOf(heads, rows) {
-    return el(
-        "table",
-        { class: "data" },
-        el(
-            "thead",
-            {},
-            el(
-                "tr",
-                {},
-                heads.map((head, i) => el("th", { scope: "col", class: i > 0 ? "number" : null }, head)),
-            ),
-        ),
-        el(
-            "tbody",
-            {},
-            rows.map((cells) =>
-                el(
-                    "tr",
-                    {},
-                    cells.map((cell, i) =>
-                        el(i === 0 ? "th" : "td", i === 0 ? { scope: "row" } : { class: "number" }, cell),
-                    ),
-                ),
-            ),
-        ),
+/* The first column names what the numbers are of. */
+function numbersTable(heads, rows) {
+    const cell = (text, i) => (i === 0 ? el("th", { scope: "row" }, text) : el("td", { class: "number" }, text));
+
+    return dataTable(
+        "numbers",
+        heads.map((head, i) => (i === 0 ? [head] : [head, "number"])),
+        rows.map((cells) => el("tr", {}, cells.map(cell))),
     );
 }
 
-function machineTables(machine) {
-    const exits = Object.entries(asObject(machine.exits)).map(([name, count]) => [
-        plain(name),
-        asNumber(count).toLocaleString("en"),
-    ]);
-    const devices = objects(machine.devices).map((device) => [
+function deviceRow(device) {
+    return [
         plain(device.name),
         asNumber(device.requests).toLocaleString("en"),
         bytes(asNumber(device.bytes_from_guest)),
         bytes(asNumber(device.bytes_to_guest)),
         asNumber(device.interrupts).toLocaleString("en"),
-    ]);
+    ];
+}
+
+function machineTables(machine) {
+    const devices = objects(machine.devices).map(deviceRow);
+    const exits = Object.entries(asObject(machine.exits));
+    const exitRows = exits.map(([name, count]) => [plain(name), asNumber(count).toLocaleString("en")]);
+    const deviceHeads = ["Device", "Requests", "Read of the guest", "Written to it", "Interrupts"];
 
     return el(
         "div",
         { class: "columns" },
-        devices.length > 0
-            ? tableOf(["Device", "Requests", "Read of the guest", "Written to it", "Interrupts"], devices)
-            : null,
-        exits.length > 0 ? tableOf(["Exits", "Count"], exits) : null,
+        devices.length > 0 ? numbersTable(deviceHeads, devices) : null,
+        exits.length > 0 ? numbersTable(["Exits", "Count"], exitRows) : null,
+    );
+}
+
+function machineFacts(machine) {
+    const end = [plain(machine.verdict), plain(machine.reason)].filter((part) => part !== "").join(": ");
+    const memory = asObject(machine.guest_memory);
+    const used = `${bytes(asNumber(memory.used_bytes))} used of ${bytes(asNumber(memory.bytes))}`;
+
+    return el(
+        "dl",
+        { class: "facts-list" },
+        fact("ended by", end),
+        fact("exit code", asText(machine.exit_code)),
+        fact("boots", asText(machine.boots)),
+        fact("console output", "output_bytes" in machine ? bytes(asNumber(machine.output_bytes)) : ""),
+        fact("memory", "bytes" in memory ? used : ""),
     );
 }
 
 function machineCard(run) {
-    const machine = run.machine;
+    if (run.machine === null) return null;
+    const registers = asText(run.machine.report);
+    const box = registers === "" ? null : [el("h3", {}, "Registers"), textBox(registers, "Registers", true)];
 
-    if (machine === null) return null;
-    const memory = asObject(machine.guest_memory);
-    const registers = asText(machine.report);
-    return card(
-        "machine",
-        "Machine",
-        el(
-            "dl",
-            { class: "facts-list" },
-            fact("ended by", [plain(machine.verdict), plain(machine.reason)].filter((part) => part !== "").join(": ")),
-            fact("exit code", asText(machine.exit_code)),
-            fact("boots", asText(machine.boots)),
-            fact("console output", "output_bytes" in machine ? bytes(asNumber(machine.output_bytes)) : ""),
-            fact(
-                "memory",
-                "bytes" in memory
-                    ? `${bytes(asNumber(memory.used_bytes))} used of ${bytes(asNumber(memory.bytes))}`
-                    : "",
-            ),
-        ),
-        registers !== "" ? [el("h3", {}, "Registers"), textBox(registers, "Registers", true)] : null,
-        machineTables(machine),
+    return card("machine", "Machine", null, machineFacts(run.machine), box, machineTables(run.machine));
+}
+
+function attemptItem(run, attempt, number) {
+    const main = el(
+        "span",
+        { class: "run-main" },
+        el("span", { class: "run-name" }, `Attempt ${number}`),
+        el("span", { class: "run-reason" }, attempt.reason),
     );
+    const time = el("span", { class: "run-time" }, el("span", {}, duration(attempt.seconds)));
+    const link = el("a", { href: addressOf(run, number) }, badge("fail", attempt.verdict), main, time);
+
+    return el("li", { class: `run is-${attempt.status}` }, link);
 }
 
 function attemptsCard(run) {
-    if (run.attempts.length === 0) return null;
-    return card(
-        "attempts",
-        "Earlier attempts",
-        el(
-            "ol",
-            { class: "runs" },
-            run.attempts.map((attempt, i) =>
-                el(
-                    "li",
-                    { class: `run is-${attempt.status}` },
-                    el(
-                        "a",
-                        { href: addressOf(run, i + 1) },
-                        badge("fail", attempt.verdict),
-                        el(
-                            "span",
-                            { class: "run-main" },
-                            el("span", { class: "run-name" }, `Attempt ${i + 1}`),
-                            el("span", { class: "run-reason" }, attempt.reason),
-                        ),
-                        el("span", { class: "run-time" }, el("span", {}, duration(attempt.seconds))),
-                    ),
-                ),
-            ),
-        ),
-    );
+    const items = run.attempts.map((attempt, i) => attemptItem(run, attempt, i + 1));
+
+    return items.length === 0 ? null : card("attempts", "Earlier attempts", null, el("ol", { class: "runs" }, items));
 }
 
 /* @place: {run, attempt, before, after}. The view's ready() is for when it is in the page. */
 function runView(run, place) {
-    const control = { show: () => {}, jump: () => {} };
-    const showConsole = (name, line) => showLine(run, control, name, line);
-    const consoles = consolesCard(run, control);
+    const [consoles, control] = consolesCard(run);
     const root = el(
         "div",
         { class: "one-run" },
@@ -474,14 +397,14 @@ function runView(run, place) {
         place.attempt ? null : attemptsCard(run),
         timelineCard(run),
         consoles,
-        reportsCard(run, showConsole),
+        reportsCard(run, control.showLine),
         samplesCard(run),
-        stepsCard(run, showConsole),
+        stepsCard(run, control.showLine),
         initcallsCard(run),
         machineCard(run),
     );
 
-    root.control = control;
-    root.ready = () => control.show(firstConsole(run));
+    root.ready = control.start;
+    root.jump = control.jump;
     return root;
 }

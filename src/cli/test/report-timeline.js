@@ -251,13 +251,7 @@ function timelineCard(run) {
     if (run.stages.length === 0 && run.steps.every((step) => step.begin === null)) return null;
     const picture = el("div", { class: "picture" }, lanes(run, runEnd(run)));
 
-    return el(
-        "section",
-        { class: "card", "aria-labelledby": "h-timeline" },
-        el("div", { class: "card-head" }, el("h2", { id: "h-timeline" }, "Timeline"), zoomButton(run, picture)),
-        legend(run),
-        picture,
-    );
+    return card("timeline", "Timeline", zoomButton(run, picture), legend(run), picture);
 }
 
 /* --- Initcalls, by the kernel's own clock --- */
@@ -280,50 +274,14 @@ function initcallRow(call, longest) {
 function initcallsCard(run) {
     if (run.initcalls.length === 0) return null;
     const calls = [...run.initcalls].sort((a, b) => b.seconds - a.seconds);
-    const body = el(
-        "tbody",
-        {},
-        calls.slice(0, LONGEST_INITCALLS).map((call) => initcallRow(call, calls[0].seconds || 1)),
-    );
-    const more =
-        calls.length > LONGEST_INITCALLS
-            ? el(
-                  "button",
-                  {
-                      type: "button",
-                      class: "quiet",
-                      onclick: () => {
-                          body.replaceChildren(...calls.map((call) => initcallRow(call, calls[0].seconds || 1)));
-                          more.remove();
-                      },
-                  },
-                  `Show all ${calls.length}`,
-              )
-            : null;
+    const rows = calls.map((call) => initcallRow(call, calls[0].seconds || 1));
+    const heads = [["Initcall"], ["Began (kernel clock)", "number"], ["Took", "number"], [""]];
+    const table = dataTable("initcalls", heads, rows.slice(0, LONGEST_INITCALLS));
+    const more = el("button", { type: "button", class: "quiet" }, `Show all ${calls.length}`);
 
-    return el(
-        "section",
-        { class: "card", "aria-labelledby": "h-initcalls" },
-        el("div", { class: "card-head" }, el("h2", { id: "h-initcalls" }, "Longest initcalls"), more),
-        el(
-            "div",
-            { class: "scroll" },
-            el(
-                "table",
-                { class: "data initcalls" },
-                el(
-                    "thead",
-                    {},
-                    el(
-                        "tr",
-                        {},
-                        ["Initcall", "Began (kernel clock)", "Took", ""].map((text, i) =>
-                            el("th", { scope: "col", class: i === 1 || i === 2 ? "number" : null }, text),
-                        ),
-                    ),
-                ),
-                body,
-            ),
-        ),
-    );
+    more.addEventListener("click", () => {
+        table.querySelector("tbody").replaceChildren(...rows);
+        more.remove();
+    });
+    return card("initcalls", "Longest initcalls", rows.length > LONGEST_INITCALLS ? more : null, table);
 }

@@ -105,7 +105,7 @@ function start() {
         j: () => go(place ? place.after : view.sorted.find((run) => isShown(view, run))),
         k: () => go(place ? place.before : null),
         u: () => (location.hash = ""),
-        f: () => shown.control?.jump(),
+        f: () => shown.jump?.(),
         "/": () => document.getElementById("search")?.focus(),
     };
     document.addEventListener("keydown", (event) => {
