@@ -79,10 +79,32 @@ set_machine (TestFile *file, const TestSource *source, const char *text, GHashTa
     return true;
 }
 
+/* @file has no variable of this name. */
+static bool
+refuse_variable (const TestFile *file, const char *name, GError **error)
+{
+    const TestSource *own = file->sources->pdata[0];
+    const TestGroup *group = test_file_find (file, "variables");
+    g_autoptr (GPtrArray) known = g_ptr_array_new ();
+    g_autofree char *why = NULL;
+    const char *meant = NULL;
+
+    for (guint i = 0; group != NULL && i < group->entries->len; i++)
+        g_ptr_array_add (known, ((const TestEntry *)group->entries->pdata[i])->key);
+    g_ptr_array_add (known, NULL);
+    if (test_machine_key (name) == NULL)
+        meant = test_suggest (name, (const char *const *)known->pdata);
+    why = g_strdup_printf ("[variables] of %s has no such name%s%s%s", own->path,
+                           meant != NULL ? ": did you mean \"" : "", meant != NULL ? meant : "",
+                           meant != NULL                     ? "\"?"
+                           : test_machine_key (name) != NULL ? ": use --machine"
+                                                             : "");
+    return refuse ("--set", name, error, why);
+}
+
 static bool
 set_variable (TestFile *file, const TestSource *source, const char *text, GError **error)
 {
-    const TestSource *own = file->sources->pdata[0];
     g_autofree char *name = NULL;
     const char *value;
     TestEntry *entry, *axis;
@@ -91,12 +113,8 @@ set_variable (TestFile *file, const TestSource *source, const char *text, GError
         return false;
     entry = test_group_find (test_file_find (file, "variables"), name);
     axis = test_group_find (test_file_find (file, "matrix"), name);
-    if (entry == NULL) {
-        g_autofree char *why = g_strdup_printf ("[variables] of %s has no such name%s", own->path,
-                                                test_machine_key (name) != NULL ? ": use --machine" : "");
-
-        return refuse ("--set", name, error, why);
-    }
+    if (entry == NULL)
+        return refuse_variable (file, name, error);
     replace (entry, value, source);
     if (axis != NULL)
         replace (axis, value, source);

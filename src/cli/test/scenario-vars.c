@@ -276,11 +276,15 @@ test_vars_expand (TestVars *vars, const char *text, const char *folder, GError *
     const char *p = text;
 
     while (*p != '\0') {
+        size_t plain = strcspn (p, "$");
+
+        g_string_append_len (into, p, (gssize)plain);
+        p += plain;
         if (p[0] == '$' && p[1] == '{')
             p = expand_one (vars, into, p, folder, error);
         else if (p[0] == '$' && p[1] == '$')
             p = expand_dollar (into, p, error);
-        else
+        else if (p[0] == '$')
             g_string_append_c (into, *p++);
         if (p == NULL)
             return NULL;

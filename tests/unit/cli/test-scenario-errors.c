@@ -150,6 +150,7 @@ Test (scenario_errors, of_the_command_line)
         {"set", "X", "--set X: say NAME=VALUE"},
         {"set", "X=1", "--set X: [variables] of /scenarios/smoke.test has no such name"},
         {"set", "mem=1", "--set mem: [variables] of /scenarios/smoke.test has no such name: use --machine"},
+        {"set", "modul=1", "no such name: did you mean \"MODULE\"?"},
         {"set", "A=${B}", "--set: ${A}: there is no variable ${B}"},
     };
 
@@ -158,7 +159,7 @@ Test (scenario_errors, of_the_command_line)
         TestLoadOptions options = {.time_scale = 1};
 
         *(*bad[i].option == 'm' ? &options.machine : &options.variables) = values;
-        expect_refusal_with ("[variables]\nA = 1\n", &options, bad[i].said);
+        expect_refusal_with ("[variables]\nA = 1\nMODULE = x\n", &options, bad[i].said);
     }
 }
 
