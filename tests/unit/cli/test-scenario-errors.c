@@ -125,6 +125,19 @@ Test (scenario_errors, of_the_machine_and_the_guest)
     expect_refusals (bad, G_N_ELEMENTS (bad));
 }
 
+Test (scenario_errors, of_values_that_vanish)
+{
+    static const Bad bad[] = {
+        {"[variables]\nP =\n[step a]\nexpect = ${P}\nsend = x\n",
+         "4: [step a] expect \"${P}\": nothing is left when its variables are replaced"},
+        {"[variables]\nP =\n[machine]\nkernel = ${P}\n", "4: [machine] kernel \"${P}\": nothing is left"},
+        {"[variables]\nP =\n[matrix]\nkernel = ${P}\n",
+         "4: [matrix] kernel \"${P}\": give at least one value"},
+    };
+
+    expect_refusals (bad, G_N_ELEMENTS (bad));
+}
+
 Test (scenario_errors, a_console_may_go_elsewhere_when_nobody_listens)
 {
     g_autoptr (GPtrArray) runs =

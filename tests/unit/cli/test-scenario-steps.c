@@ -108,6 +108,10 @@ Test (scenario_steps, go_on_behind_a_reboot_that_starts_the_guest_again)
     cr_assert_eq (run_at (runs, 0)->steps->len, 2);
     expect_refusal ("[step a]\nwait = reboot\n[step b]\nexpect = again\n",
                     "3: [step b] comes too late: the machine ends with [step a]");
+    /* vmm run's init does not begin anew. */
+    expect_refusal ("[machine]\non-reboot = reboot\nkernel = k\n[guest]\n"
+                    "[step a]\nwait = reboot\n[step b]\nexpect = again\n",
+                    "7: [step b] comes too late");
 }
 
 Test (scenario_steps, forbid_on_one_console_or_on_all)

@@ -39,6 +39,8 @@ Test (scenario_vars, are_replaced)
     expect_text (vars, "x$ $HOME ^a$", "x$ $HOME ^a$");
     expect_text (vars, "${a}${a} ${dir}", "</b></b> /folder");
     expect_text (vars, "${c}", "${a}");
+    test_vars_set (vars, "d", "$${a}", "/");
+    expect_text (vars, "${d}${d}", "${a}${a}");
     expect_text (vars, "$$ $${a} $$$${a}", "$ ${a} $${a}");
     expect_text (vars, "${tmp}/x", "${tmp}/x");
     expect_text (vars, "${env.VMM_TEST_VARS}", "from ${outside}");
