@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ typedef struct {
     atomic_uint cpus, most_cpus;
     atomic_uint runs, most_runs;
     atomic_uint attempts;
+    unsigned fds;
     atomic_int pids[4];
     char order[64]; /* the first letters of the names */
 } Shared;
@@ -113,20 +115,28 @@ flood (int fd)
         (void)!write (fd, bytes, sizeof bytes);
 }
 
-static bool
-check_surroundings (int fd)
+static unsigned
+count_fds (void)
 {
-    sigset_t mask;
-    unsigned n_fds = 0;
     DIR *dir = opendir ("/proc/self/fd");
+    unsigned n = 0;
 
     while (readdir (dir) != NULL)
-        n_fds++;
+        n++;
     closedir (dir);
+    return n;
+}
+
+static bool
+check_surroundings (void)
+{
+    sigset_t mask;
+    char byte;
+
     sigprocmask (SIG_BLOCK, NULL, &mask);
-    /* Those of its own: three, the events, that of opendir(), and two names for folders. */
-    return read (STDIN_FILENO, &n_fds, 1) == 0 && n_fds <= 7 + (unsigned)fd - 3 && getpgrp () == getpid () &&
-           !sigismember (&mask, SIGTERM) && !sigismember (&mask, SIGCHLD) && !isatty (STDOUT_FILENO);
+    /* What was there before the pool, and one for its events. */
+    return count_fds () == shared->fds + 1 && read (STDIN_FILENO, &byte, 1) == 0 && getpgrp () == getpid () &&
+           !sigismember (&mask, SIGTERM) && !sigismember (&mask, SIGCHLD);
 }
 
 /* A worker that is killed, and what it calls its folder. */
@@ -197,7 +207,7 @@ worker (const TestRun *run, const char *results, int fd)
     } else if (strcmp (what, "then host-error") == 0) {
         say_result (fd, atomic_fetch_add (&shared->attempts, 1) == 0 ? "panic" : "host-error");
     } else if (strcmp (what, "surroundings") == 0) {
-        say_result (fd, check_surroundings (fd) ? "passed" : "setup");
+        say_result (fd, check_surroundings () ? "passed" : "setup");
     } else if (strcmp (what, "log") == 0) {
         g_autofree char *path = g_build_filename (results, run->name, NULL);
 
@@ -354,6 +364,7 @@ Test (pool, what_a_worker_finds)
 
     add (rig, "other", "busy", 1);
     add (rig, "a", "surroundings", 1);
+    shared->fds = count_fds ();
     rig_run (rig);
     expect (rig, 1, "pass", "passed", "");
 }
@@ -361,6 +372,7 @@ Test (pool, what_a_worker_finds)
 Test (pool, workers_that_go_wrong)
 {
     g_autoptr (Rig) rig = rig_new ();
+    struct rusage usage;
 
     add (rig, "0", "crash", 1);
     add (rig, "1", "crash late", 1);
@@ -379,6 +391,8 @@ Test (pool, workers_that_go_wrong)
     expect (rig, 4, "error", "host-error", "no JSON object");
     expect (rig, 5, "error", "host-error", "no JSON object");
     expect (rig, 6, "error", "host-error", "does not end");
+    getrusage (RUSAGE_SELF, &usage);
+    cr_expect_lt (usage.ru_maxrss, 200 * 1024, "%ld KiB for a line without an end", usage.ru_maxrss);
     expect (rig, 7, "error", "host-error", "told no result");
     expect_no_children ();
 }
