@@ -190,6 +190,7 @@ take (TestConsole *console, const uint8_t *data, size_t len)
     console->bytes += len;
     for (const uint8_t *p = data; (p = memchr (p, '\n', (size_t)(data + len - p))) != NULL; p++)
         console->lines++;
+    console->at_line_end = data[len - 1] == '\n';
     test_capture_feed (console->capture, data, len);
     write_log (console, data, len);
     follow_stages (console, data, len);

@@ -38,7 +38,7 @@ write_all (TestWorker *worker, const char *text, size_t len)
 static bool
 tell (TestWorker *worker, json_t *json)
 {
-    char *text = json_dumps (json, JSON_COMPACT);
+    char *text = json_dumps (json, JSON_COMPACT | JSON_REAL_PRECISION (9));
     g_autofree char *line = text != NULL ? g_strconcat (text, "\n", NULL) : NULL;
 
     free (text);

@@ -31,6 +31,7 @@ typedef struct _TestWorker TestWorker;
  * @to_send: what the guest has not taken yet
  * @asks: its patterns may have found something
  * @settled: it was quiet, and its patterns know
+ * @at_line_end: nothing follows the last newline
  * @shell: (nullable): of the command that was typed at it
  * @last_us: when it last said something; 0: never
  * @fail_line: where what decided the verdict was said; 0: nowhere
@@ -52,6 +53,7 @@ typedef struct {
     int log_fd;
     bool asks;
     bool settled;
+    bool at_line_end;
     int64_t last_us;
     uint64_t bytes;
     uint64_t lines;
@@ -266,6 +268,7 @@ struct _TestWorker {
     unsigned boots_passed;
     json_t *samples;
     bool sampling;
+    bool symbols_read;
 
     TestTimeline *timeline;
     TestConsole *kernel_console;

@@ -89,6 +89,19 @@ in_step (const TestWorker *worker, const char *reason)
     return step != NULL ? g_strdup_printf ("step \"%s\": %s", step->name, reason) : g_strdup (reason);
 }
 
+/* Where a step got to that waits for something on a console. */
+static void
+mark_line (TestWorker *worker)
+{
+    const TestStep *step = test_worker_step (worker);
+    TestConsole *console = step != NULL ? worker->consoles->pdata[step->console] : NULL;
+
+    if (console == NULL || console->bytes == 0 || console->fail_line > 0)
+        return;
+    if (worker->phase == TEST_PHASE_EXPECT || worker->phase == TEST_PHASE_WAIT || console->shell != NULL)
+        console->fail_line = console->lines + (console->at_line_end ? 0 : 1);
+}
+
 /**
  * test_worker_fail:
  * @kind: (transfer none): a literal
@@ -98,8 +111,6 @@ in_step (const TestWorker *worker, const char *reason)
 void
 test_worker_fail (TestWorker *worker, const char *kind, const char *format, ...)
 {
-    const TestStep *step = test_worker_step (worker);
-    TestConsole *console = step != NULL ? worker->consoles->pdata[step->console] : NULL;
     g_autofree char *text = NULL;
     g_autofree char *reason = NULL;
     va_list arguments;
@@ -110,8 +121,7 @@ test_worker_fail (TestWorker *worker, const char *kind, const char *format, ...)
     text = g_strdup_vprintf (format, arguments);
     va_end (arguments);
     reason = in_step (worker, text);
-    if (console != NULL && console->bytes > 0 && console->fail_line == 0)
-        console->fail_line = console->lines + 1;
+    mark_line (worker);
     worker->verdict.soft = true;
     test_worker_decide (worker, kind, reason);
 }
@@ -276,6 +286,9 @@ judge_end (TestWorker *worker)
     }
     if (step == NULL)
         text = g_strdup_printf ("%s before its command had ended", end->reason);
+    else if (worker->command_end.end == VMM_COMMAND_EXITED && worker->run->command == NULL)
+        text = g_strdup_printf ("the guest's shell exited with %d before step \"%s\" had passed",
+                                worker->command_end.status, step->name);
     else if (worker->phase == TEST_PHASE_WAIT)
         text = g_strdup_printf ("step \"%s\": this is not what it waited for: %s", step->name, end->reason);
     else

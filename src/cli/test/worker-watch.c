@@ -110,6 +110,8 @@ look_at_machine (TestWorker *worker)
         work += info->devices[i].requests + info->devices[i].kicks;
     if (work != worker->work)
         worker->active_us = test_worker_now ();
+    if (info->boots > MAX (worker->boots, 1))
+        test_timeline_restarted (worker->timeline, test_worker_seconds (worker, test_worker_now ()));
     worker->work = work;
     worker->boots = info->boots;
 }
@@ -179,6 +181,16 @@ test_worker_sample (TestWorker *worker)
     g_autofree char *text = vmm_machine_describe_vcpus (worker->machine);
 
     test_worker_keep_sample (worker, test_worker_now (), text != NULL ? text : "they cannot be asked now");
+}
+
+/* The first look reads the kernel's symbols. On a busy host a guest may be late meanwhile, and say so: that
+ * is done before it matters. */
+static void
+read_symbols (TestWorker *worker)
+{
+    if (!worker->symbols_read)
+        g_free (vmm_machine_describe_vcpus (worker->machine));
+    worker->symbols_read = true;
 }
 
 /* The first vCPU's line of the last sample. */
@@ -253,11 +265,12 @@ test_worker_on_beat (TestWorker *worker)
 
     look_at_machine (worker);
     count_boots (worker);
-    if (!is_waiting (worker) || now - test_worker_silent_since (worker) < step->silence_us) {
-        stop_sampling (worker, now);
-    } else {
+    if (is_waiting (worker) && now - test_worker_silent_since (worker) >= step->silence_us)
         ask_vcpus (worker, now);
-    }
+    else
+        stop_sampling (worker, now);
+    if (is_waiting (worker) && now - test_worker_silent_since (worker) >= step->silence_us / 2)
+        read_symbols (worker);
     if (!worker->sampling && !test_worker_is_over (worker))
         test_worker_timer_arm (worker->beat, now + worker->beat_us);
     test_worker_pump (worker);
