@@ -11,6 +11,7 @@
 #include <elf.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "loader/elf.h"
 #include "loader/kallsyms.h"
@@ -242,6 +243,30 @@ unsigned
 vmm_symbols_count (const VmmSymbols *symbols)
 {
     return symbols->symbols->len;
+}
+
+/**
+ * vmm_symbols_find:
+ * @symbols: symbols
+ * @name: what it is called
+ * @ret_address: (out): where it is linked; of several of that name, the lowest
+ *
+ * Looks at all of them.
+ *
+ * Returns: whether there is one
+ */
+bool
+vmm_symbols_find (const VmmSymbols *symbols, const char *name, uint64_t *ret_address)
+{
+    for (guint i = 0; i < symbols->symbols->len; i++) {
+        const Symbol *s = &g_array_index (symbols->symbols, Symbol, i);
+
+        if (strcmp (symbols->names->str + s->name, name) == 0) {
+            *ret_address = s->address;
+            return true;
+        }
+    }
+    return false;
 }
 
 /**

@@ -15,6 +15,7 @@ VmmSymbols *vmm_symbols_new_from_elf (VmmSpan file, GError **error);
 VmmSymbols *vmm_symbols_new_from_vmlinux (VmmSpan vmlinux, GError **error);
 void vmm_symbols_free (VmmSymbols *symbols);
 unsigned vmm_symbols_count (const VmmSymbols *symbols);
+bool vmm_symbols_find (const VmmSymbols *symbols, const char *name, uint64_t *ret_address);
 char *vmm_symbols_describe (const VmmSymbols *symbols, uint64_t address, uint64_t virt_offset);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmmSymbols, vmm_symbols_free)

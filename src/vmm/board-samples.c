@@ -44,7 +44,7 @@ state_of (const VmmVcpuSample *sample)
 static void
 describe_sample (VmmBoard *board, unsigned index, const VmmVcpuSample *sample, GString *text)
 {
-    g_autofree char *where = vmm_board_describe_pc (board, sample->pc);
+    g_autofree char *where = vmm_board_name_function (board, sample);
 
     g_string_append_printf (text, "vCPU %u: at %016" G_GINT64_MODIFIER "x", index, sample->pc);
     if (where != NULL)

@@ -24,6 +24,7 @@
 #include "vmm/board-devices.h"
 #include "vmm/config-internal.h"
 #include "vmm/error.h"
+#include "vmm/guest-symbols.h"
 #include "vmm/host-internal.h"
 #include "vmm/mapped-file.h"
 #include "vmm/memory-slots.h"
@@ -42,9 +43,7 @@ struct _VmmBoard {
     VmmMappedFile kernel_file;
     VmmKernelImage *image;
     VmmLoadedKernel kernel;
-    VmmMappedFile symbols_file;
-    VmmSymbols *symbols;
-    bool symbols_tried;
+    VmmGuestSymbols *symbols;
 };
 
 static bool
@@ -59,9 +58,9 @@ parse_kernel (VmmBoard *board, GError **error)
             return false;
         file = vmm_mapped_file_span (&board->kernel_file);
     }
-    /* It is read when a report wants it; that it is there, the user wants to know now. */
-    if (board->config->symbols != NULL &&
-        !vmm_mapped_file_open ("symbols", board->config->symbols, &board->symbols_file, error))
+    board->symbols =
+        vmm_guest_symbols_new (board->config->symbols, board->events.warn, board->events.user, error);
+    if (board->symbols == NULL)
         return false;
     return vmm_kernel_image_parse (file, name, &board->image, error);
 }
@@ -298,9 +297,8 @@ vmm_board_free (VmmBoard *board)
         close (board->kvm_fd);
     vmm_guest_memory_free (board->memory);
     vmm_kernel_image_free (board->image);
-    vmm_symbols_free (board->symbols);
+    vmm_guest_symbols_free (board->symbols);
     vmm_mapped_file_close (&board->kernel_file);
-    vmm_mapped_file_close (&board->symbols_file);
     g_free (board);
 }
 
@@ -500,36 +498,16 @@ vmm_board_memory_used (const VmmBoard *board)
     return used;
 }
 
-/* Symbols are read only when a report wants them: a stock kernel's are in its own kallsyms, which take a
- * while. */
-static void
-read_symbols (VmmBoard *board)
-{
-    VmmSpan file;
-
-    board->symbols_tried = true;
-    if (board->config->symbols == NULL) {
-        if (vmm_kernel_image_unpack (board->image, NULL))
-            board->symbols = vmm_symbols_new_from_vmlinux (board->image->vmlinux, NULL);
-        return;
-    }
-    file = vmm_mapped_file_span (&board->symbols_file);
-    board->symbols = vmm_symbols_new_from_elf (file, NULL);
-    if (board->symbols == NULL)
-        board->symbols = vmm_symbols_new_from_system_map (file, NULL);
-}
-
 /**
- * vmm_board_describe_pc:
- * @pc: a virtual address of the guest's kernel
+ * vmm_board_name_function:
+ * @sample: where a vCPU is
+ *
+ * On the loop thread. The first call reads the symbols.
  *
  * Returns: (transfer full) (nullable): the function there, "schedule+0x1c/0xa0"; NULL where no symbols tell
  */
 char *
-vmm_board_describe_pc (VmmBoard *board, uint64_t pc)
+vmm_board_name_function (VmmBoard *board, const VmmVcpuSample *sample)
 {
-    if (!board->symbols_tried)
-        read_symbols (board);
-    return board->symbols != NULL ? vmm_symbols_describe (board->symbols, pc, board->kernel.virt_offset)
-                                  : NULL;
+    return vmm_guest_symbols_describe (board->symbols, board->image, &board->kernel, sample);
 }

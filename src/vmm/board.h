@@ -6,7 +6,6 @@
 #include <stdbool.h>
 
 #include "devices/chardev/chardev.h"
-#include "loader/symbols.h"
 #include "vmm/arch/arch.h"
 #include "vmm/backends.h"
 #include "vmm/config.h"
@@ -63,7 +62,7 @@ VmmVcpu *vmm_board_vcpu (VmmBoard *board, unsigned index);
 VmmArchVm *vmm_board_arch (VmmBoard *board);
 uint64_t vmm_board_memory_size (const VmmBoard *board);
 uint64_t vmm_board_memory_used (const VmmBoard *board);
-char *vmm_board_describe_pc (VmmBoard *board, uint64_t pc);
+char *vmm_board_name_function (VmmBoard *board, const VmmVcpuSample *sample);
 
 /* board-samples.c */
 unsigned vmm_board_take_samples (VmmBoard *board, VmmVcpuSample *ret_samples, bool *ret_answered);

@@ -102,7 +102,7 @@ vmm_machine_get_info (VmmMachine *machine)
  *     vCPU 0: at ffffffff81a3c1f0 (panic+0x2f0/0x330), running the kernel, interrupts off
  *
  * The text is for people. The guest goes on after some microseconds. The first call reads the symbols, which
- * takes a fraction of a second for a stock kernel; a CPU that a device holds up is waited for, two seconds at
+ * takes up to a second for a stock kernel; a CPU that a device holds up is waited for, two seconds at
  * most.
  *
  * Returns: (transfer full) (nullable): the lines, each with its newline; NULL when the guest has not begun or

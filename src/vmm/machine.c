@@ -185,11 +185,11 @@ name_function (VmmMachine *machine)
 {
     g_autofree char *report = g_steal_pointer (&machine->report);
     g_autofree char *where = NULL;
-    uint64_t pc;
+    VmmVcpuSample sample;
 
     if (report != NULL && machine->failed_vcpu >= 0 &&
-        vmm_vcpu_stopped_at (vmm_board_vcpu (machine->board, (unsigned)machine->failed_vcpu), &pc))
-        where = vmm_board_describe_pc (machine->board, pc);
+        vmm_vcpu_stopped_at (vmm_board_vcpu (machine->board, (unsigned)machine->failed_vcpu), &sample))
+        where = vmm_board_name_function (machine->board, &sample);
     machine->report =
         where != NULL ? g_strdup_printf ("%s  in %s\n", report, where) : g_steal_pointer (&report);
 }

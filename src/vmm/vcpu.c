@@ -524,21 +524,16 @@ vmm_vcpu_tell_activity (VmmVcpu *vcpu, int64_t cpu_ns)
 
 /**
  * vmm_vcpu_stopped_at:
- * @ret_pc: (out): the program counter
+ * @ret_sample: (out): where it is
  *
  * While the vCPU does not run.
  *
  * Returns: false when KVM does not say
  */
 bool
-vmm_vcpu_stopped_at (const VmmVcpu *vcpu, uint64_t *ret_pc)
+vmm_vcpu_stopped_at (const VmmVcpu *vcpu, VmmVcpuSample *ret_sample)
 {
-    VmmVcpuSample sample;
-
-    if (!vmm_arch_vcpu_sample (vcpu->fd, &sample))
-        return false;
-    *ret_pc = sample.pc;
-    return true;
+    return vmm_arch_vcpu_sample (vcpu->fd, ret_sample);
 }
 
 /**

@@ -39,7 +39,7 @@ void vmm_vcpu_resume (VmmVcpu *vcpu);
 void vmm_vcpu_request_sample (VmmVcpu *vcpu);
 bool vmm_vcpu_wait_sample (VmmVcpu *vcpu, int64_t deadline_us, VmmVcpuSample *ret_sample);
 bool vmm_vcpu_tell_activity (VmmVcpu *vcpu, int64_t cpu_ns);
-bool vmm_vcpu_stopped_at (const VmmVcpu *vcpu, uint64_t *ret_pc);
+bool vmm_vcpu_stopped_at (const VmmVcpu *vcpu, VmmVcpuSample *ret_sample);
 uint64_t vmm_vcpu_exits (const VmmVcpu *vcpu, unsigned reason);
 uint64_t vmm_vcpu_total_exits (const VmmVcpu *vcpu);
 int64_t vmm_vcpu_first_run_ns (const VmmVcpu *vcpu);

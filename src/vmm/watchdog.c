@@ -14,7 +14,7 @@
  *   At its end it is looked at twice more: a loop of a few instructions and a long way are told apart by
  * where each vCPU was. The loop goes on meanwhile, so whatever else ends the run does so first.
  *
- * A look kicks each vCPU out of the guest for the time of three ioctls. Looks start soon after the guest
+ * A look kicks each vCPU out of the guest for the time of four ioctls. Looks start soon after the guest
  * does, since most machines that halt do so early. A guest that is found idle is left alone: a timer on the
  * CPU time of each vCPU's thread tells when it does something again, and an idle machine causes no wake-up.
  * A halt after less than that, without any exit, is found by the look once a minute.
@@ -44,8 +44,8 @@ typedef struct {
 
 /* One look at all vCPUs. */
 typedef struct {
-    const VmmVcpuSample *samples;
-    const bool *answered;
+    VmmVcpuSample *samples;
+    bool *answered;
     int64_t now;
     bool all_off;
     bool idle;
@@ -63,10 +63,8 @@ struct _VmmWatchdog {
     int64_t interval_us;
     unsigned halted_looks;
     Seen *seen;
-    GString *proof; /* NULL: there is no suspicion */
-    unsigned n_proofs;
-    int64_t proof_start;
-    int64_t proof_due;
+    Looked proofs[PROOFS];
+    unsigned n_proofs; /* 0: there is no suspicion */
 };
 
 /* For how many µs vCPU @i has been stuck. */
@@ -125,60 +123,84 @@ set_next_look (VmmWatchdog *watchdog, bool idle, bool suspicious)
 }
 
 static void
-drop_proof (VmmWatchdog *watchdog)
+looked_clear (Looked *looked)
 {
-    if (watchdog->proof != NULL)
-        g_string_free (watchdog->proof, TRUE);
-    watchdog->proof = NULL;
+    g_clear_pointer (&looked->samples, g_free);
+    g_clear_pointer (&looked->answered, g_free);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Looked, looked_clear)
+
+static void
+drop_proofs (VmmWatchdog *watchdog)
+{
+    for (unsigned i = 0; i < watchdog->n_proofs; i++)
+        looked_clear (&watchdog->proofs[i]);
     watchdog->n_proofs = 0;
 }
 
-/* The limit is over: notes where all are. False when that was often enough. */
-static bool
-add_proof (VmmWatchdog *watchdog, const Looked *looked)
+/* Only at the end are functions named: to read the symbols may take long. */
+static char *
+describe_proofs (VmmWatchdog *watchdog)
 {
-    if (watchdog->proof == NULL) {
-        watchdog->proof = g_string_new (NULL);
-        watchdog->proof_start = looked->now;
+    GString *text = g_string_new (NULL);
+
+    for (unsigned i = 0; i < watchdog->n_proofs; i++) {
+        const Looked *proof = &watchdog->proofs[i];
+
+        if (i == 0)
+            g_string_append_printf (text, "look 1 of %u:\n", watchdog->n_proofs);
+        else
+            g_string_append_printf (text, "look %u, %" G_GINT64_FORMAT " ms after the first:\n", i + 1,
+                                    (proof->now - watchdog->proofs[0].now) / 1000);
+        vmm_board_describe_samples (watchdog->board, proof->samples, proof->answered, text);
     }
-    watchdog->n_proofs++;
-    if (watchdog->n_proofs == 1)
-        g_string_append_printf (watchdog->proof, "look 1 of %u:\n", PROOFS);
-    else
-        g_string_append_printf (watchdog->proof, "look %u, %" G_GINT64_FORMAT " ms after the first:\n",
-                                watchdog->n_proofs, (looked->now - watchdog->proof_start) / 1000);
-    vmm_board_describe_samples (watchdog->board, looked->samples, looked->answered, watchdog->proof);
-    /* Not from the sample: to name functions may have taken long. */
-    watchdog->proof_due = g_get_monotonic_time () + PROOF_US;
-    return watchdog->n_proofs < PROOFS;
+    return g_string_free (text, FALSE);
 }
 
+/* Takes what @looked holds when there is to be another look at a hang. */
 static void
-judge (VmmWatchdog *watchdog, const Looked *looked)
+judge (VmmWatchdog *watchdog, Looked *looked)
 {
-    GString *report;
+    char *report;
+    unsigned index;
+    double seconds;
 
     watchdog->halted_looks = looked->all_off ? watchdog->halted_looks + 1 : 0;
     if (watchdog->halted_looks >= 2) {
-        report = g_string_new (NULL);
-        vmm_board_describe_samples (watchdog->board, looked->samples, looked->answered, report);
-        watchdog->found (watchdog->user, VMM_WATCHDOG_HALTED, 0, 0, g_string_free (report, FALSE));
+        GString *text = g_string_new (NULL);
+
+        vmm_board_describe_samples (watchdog->board, looked->samples, looked->answered, text);
+        watchdog->found (watchdog->user, VMM_WATCHDOG_HALTED, 0, 0, g_string_free (text, FALSE));
         return;
     }
     if (watchdog->limit_us > 0 && looked->worst >= watchdog->limit_us)
         scale_limit (watchdog);
     if (watchdog->limit_us == 0 || looked->worst < watchdog->limit_us) {
-        drop_proof (watchdog);
+        drop_proofs (watchdog);
         set_next_look (watchdog, looked->idle, looked->all_off);
         return;
     }
-    if (add_proof (watchdog, looked)) {
+    watchdog->proofs[watchdog->n_proofs++] = *looked;
+    *looked = (Looked){0};
+    if (watchdog->n_proofs < PROOFS) {
         vmm_timer_arm (watchdog->timer, PROOF_US);
         return;
     }
-    report = g_steal_pointer (&watchdog->proof);
-    watchdog->found (watchdog->user, VMM_WATCHDOG_HUNG, looked->worst_index,
-                     (double)looked->worst / G_USEC_PER_SEC, g_string_free (report, FALSE));
+    index = watchdog->proofs[PROOFS - 1].worst_index;
+    seconds = (double)watchdog->proofs[PROOFS - 1].worst / G_USEC_PER_SEC;
+    report = describe_proofs (watchdog);
+    drop_proofs (watchdog);
+    watchdog->found (watchdog->user, VMM_WATCHDOG_HUNG, index, seconds, report);
+}
+
+/* How many µs are left until the next look at a hang, if somebody asked for one in between. */
+static int64_t
+too_early (const VmmWatchdog *watchdog)
+{
+    if (watchdog->n_proofs == 0)
+        return 0;
+    return MAX (watchdog->proofs[watchdog->n_proofs - 1].now + PROOF_US - g_get_monotonic_time (), 0);
 }
 
 static gboolean
@@ -186,22 +208,23 @@ look (gpointer data)
 {
     VmmWatchdog *watchdog = data;
     unsigned n = vmm_board_n_vcpus (watchdog->board);
-    g_autofree VmmVcpuSample *samples = g_new0 (VmmVcpuSample, n);
-    g_autofree bool *answered = g_new0 (bool, n);
-    Looked looked = {.samples = samples, .answered = answered, .now = g_get_monotonic_time ()};
+    g_auto (Looked) looked = {0};
 
-    /* Somebody asked for a look in between. */
-    if (watchdog->proof != NULL && looked.now < watchdog->proof_due) {
-        vmm_timer_arm (watchdog->timer, watchdog->proof_due - looked.now);
+    if (too_early (watchdog) > 0) {
+        vmm_timer_arm (watchdog->timer, too_early (watchdog));
         return G_SOURCE_CONTINUE;
     }
-    looked.all_off = vmm_board_take_samples (watchdog->board, samples, answered) == n;
+    looked.samples = g_new0 (VmmVcpuSample, n);
+    looked.answered = g_new0 (bool, n);
+    looked.now = g_get_monotonic_time ();
+    looked.all_off = vmm_board_take_samples (watchdog->board, looked.samples, looked.answered) == n;
     looked.idle = looked.all_off;
     for (unsigned i = 0; i < n; i++) {
-        int64_t stuck = answered[i] ? update_seen (watchdog, i, &samples[i], looked.now) : 0;
+        const VmmVcpuSample *sample = &looked.samples[i];
+        int64_t stuck = looked.answered[i] ? update_seen (watchdog, i, sample, looked.now) : 0;
 
-        looked.all_off = looked.all_off && samples[i].off;
-        looked.idle = looked.idle && (samples[i].off || samples[i].halted);
+        looked.all_off = looked.all_off && sample->off;
+        looked.idle = looked.idle && (sample->off || sample->halted);
         if (stuck > looked.worst) {
             looked.worst = stuck;
             looked.worst_index = i;
@@ -250,7 +273,7 @@ vmm_watchdog_free (VmmWatchdog *watchdog)
     if (watchdog == NULL)
         return;
     vmm_timer_clear (&watchdog->timer);
-    drop_proof (watchdog);
+    drop_proofs (watchdog);
     g_free (watchdog->seen);
     g_free (watchdog);
 }

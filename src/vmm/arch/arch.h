@@ -87,6 +87,7 @@ typedef struct {
     bool halted;         /* waits for an interrupt */
     bool interrupts_off; /* runs, and takes no interrupt */
     bool user_mode;
+    uint64_t anchor; /* where vmm_arch_kernel_anchor() is in a Linux kernel; 0: the CPU does not say */
 } VmmVcpuSample;
 
 size_t vmm_arch_memory_ranges (uint64_t size, VmmMemRange ret_ranges[VMM_ARCH_MEMORY_RANGES_MAX],
@@ -102,6 +103,7 @@ void vmm_arch_vm_press_power_button (VmmArchVm *vm);
 int vmm_arch_vcpu_new (VmmArchVm *vm, unsigned index, GError **error);
 VmmArchExit vmm_arch_vcpu_handle_exit (VmmArchVm *vm, struct kvm_run *run);
 bool vmm_arch_vcpu_sample (int vcpu_fd, VmmVcpuSample *ret_sample);
+const char *vmm_arch_kernel_anchor (void);
 void vmm_arch_vcpu_report (VmmArchVm *vm, int vcpu_fd, const struct kvm_run *run, GString *report);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VmmArchVm, vmm_arch_vm_free)

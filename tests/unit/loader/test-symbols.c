@@ -35,6 +35,12 @@ Test (symbols, a_system_map_names_functions)
     expect (symbols, 0xffffffff81000040, 0, "helper+0x0/0x1c0");
     expect (symbols, 0xffffffff81000210, 0, "last+0x10/0x1000");
     expect (symbols, 0xffffffff81001200, 0, NULL);
+    uint64_t address = 1;
+    cr_assert (vmm_symbols_find (symbols, "helper", &address));
+    cr_assert_eq (address, 0xffffffff81000040);
+    cr_assert_not (vmm_symbols_find (symbols, "help", &address));
+    cr_assert_not (vmm_symbols_find (symbols, "__per_cpu_start", &address));
+    cr_assert_eq (address, 0xffffffff81000040);
     expect (symbols, 0xffffffff80ffffff, 0, NULL);
     expect (symbols, 0, 0, NULL);
 }

@@ -37,9 +37,9 @@ vmm_board_vcpu (VmmBoard *board, unsigned index)
 }
 
 char *
-vmm_board_describe_pc (VmmBoard *board, uint64_t pc)
+vmm_board_name_function (VmmBoard *board, const VmmVcpuSample *sample)
 {
-    return pc >= 0x1000 ? g_strdup_printf ("loop+0x%x/0x10", (unsigned)pc & 0xf) : NULL;
+    return sample->pc >= 0x1000 ? g_strdup_printf ("loop+0x%x/0x10", (unsigned)sample->pc & 0xf) : NULL;
 }
 
 void

@@ -23,6 +23,7 @@
 
 #define MSR_MISC_ENABLE 0x1a0u
 #define MSR_MTRR_DEF_TYPE 0x2ffu
+#define MSR_LSTAR 0xc0000082u
 #define MISC_ENABLE_FAST_STRING (1u << 0)
 #define MTRR_ENABLE (1u << 11)
 #define MTRR_WRITE_BACK 6u
@@ -308,6 +309,29 @@ vmm_arch_vcpu_handle_exit (VmmArchVm *vm, struct kvm_run *run)
 }
 
 /**
+ * vmm_arch_kernel_anchor:
+ *
+ * Returns: (transfer none): a function of Linux whose address a CPU holds in a register: where its system
+ * calls go (Linux: arch/x86/kernel/cpu/common.c, syscall_init())
+ */
+const char *
+vmm_arch_kernel_anchor (void)
+{
+    return "entry_SYSCALL_64";
+}
+
+static uint64_t
+read_anchor (int vcpu_fd)
+{
+    struct {
+        struct kvm_msrs header;
+        struct kvm_msr_entry entry;
+    } msrs = {.header.nmsrs = 1, .entry.index = MSR_LSTAR};
+
+    return ioctl (vcpu_fd, KVM_GET_MSRS, &msrs) == 1 ? msrs.entry.data : 0;
+}
+
+/**
  * vmm_arch_vcpu_sample:
  * @ret_sample: (out): what the vCPU is doing
  *
@@ -331,6 +355,7 @@ vmm_arch_vcpu_sample (int vcpu_fd, VmmVcpuSample *ret_sample)
         .halted = mp.mp_state == KVM_MP_STATE_HALTED,
         .interrupts_off = (regs.rflags & RFLAGS_IF) == 0,
         .user_mode = (sregs.cs.selector & 3) == 3,
+        .anchor = read_anchor (vcpu_fd),
     };
     ret_sample->off = mp.mp_state == KVM_MP_STATE_UNINITIALIZED ||
                       mp.mp_state == KVM_MP_STATE_INIT_RECEIVED ||
