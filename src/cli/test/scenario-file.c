@@ -43,7 +43,6 @@ TestGroup *
 test_group_new (const char *title, const TestSource *source, unsigned line)
 {
     TestGroup *group = g_new0 (TestGroup, 1);
-    g_auto (GStrv) words = NULL;
     g_autofree char *text = g_strstrip (g_strdup (title));
     size_t len = strcspn (text, " \t");
 

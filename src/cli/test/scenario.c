@@ -255,7 +255,6 @@ check_variables (TestMaker *maker, GError **error)
 
     for (guint i = 0; group != NULL && i < group->entries->len; i++) {
         const TestEntry *entry = group->entries->pdata[i];
-        g_autofree char *value = NULL;
 
         if (test_matrix_value (maker, entry->key, NULL) == NULL &&
             test_vars_get (maker->vars, entry->key, error) == NULL)

@@ -69,7 +69,6 @@ Test (scenario_vars, that_are_not_there_are_mistakes)
 Test (scenario_vars, that_need_themselves_are_mistakes)
 {
     g_autoptr (TestVars) vars = test_vars_new (NULL);
-    g_autofree char *value = NULL;
 
     test_vars_set (vars, "a", "${b}", "/");
     test_vars_set (vars, "b", "${c}", "/");
