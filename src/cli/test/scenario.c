@@ -157,6 +157,23 @@ check_name (const TestGroup *group, const char *name, GError **error)
     return why == NULL || test_refuse (group, test_group_find (group, "name"), name, why, error);
 }
 
+/* A path is long, and mostly its end tells enough: as long as it is the end of no other value's. */
+static const char *
+get_short (const TestAxis *axis, const char *value)
+{
+    const char *slash = strrchr (value, '/');
+
+    if (slash == NULL || slash[1] == '\0')
+        return value;
+    for (char **other = axis->values; *other != NULL; other++) {
+        const char *end = strrchr (*other, '/');
+
+        if (strcmp (*other, value) != 0 && strcmp (end != NULL ? end + 1 : *other, slash + 1) == 0)
+            return value;
+    }
+    return slash + 1;
+}
+
 /* "smoke[debian-6.1,4]" */
 static void
 place_run (TestMaker *maker)
@@ -172,7 +189,7 @@ place_run (TestMaker *maker)
         if (axis->entry->fixed)
             continue;
         g_ptr_array_add (run->axes, test_pair_new (axis->entry->key, value));
-        g_string_append_printf (name, "%s%s", before, value);
+        g_string_append_printf (name, "%s%s", before, get_short (axis, value));
         before = ",";
     }
     if (run->axes->len > 0)

@@ -299,14 +299,24 @@ last_line (TestWorker *worker, GBytes *output)
     return g_strdup (*line != '\0' ? line : test_capture_last_line (capture));
 }
 
+/**
+ * test_command_is_status:
+ * @status: what a command ended with
+ * @wanted: as @status of #TestStep
+ */
+bool
+test_command_is_status (int status, int wanted)
+{
+    return wanted == TEST_STATUS_ANY || (wanted == TEST_STATUS_FAILURE ? status != 0 : status == wanted);
+}
+
 static bool
 check_status (TestWorker *worker, const TestStep *step, int status, GBytes *output)
 {
     g_autofree char *what = NULL;
     g_autofree char *last = NULL;
 
-    if (step->status == TEST_STATUS_ANY || status == step->status ||
-        (step->status == TEST_STATUS_FAILURE && status != 0))
+    if (test_command_is_status (status, step->status))
         return true;
     what = test_worker_line (step->text);
     last = last_line (worker, output);

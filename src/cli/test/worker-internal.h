@@ -325,6 +325,7 @@ bool test_console_has_bytes (const TestConsole *console);
 bool test_console_pump (TestConsole *console);
 
 /* worker-command.c */
+bool test_command_is_status (int status, int wanted);
 void test_command_on_patience (TestWorker *worker);
 bool test_command_open (TestWorker *worker, GError **error);
 void test_command_begin (TestWorker *worker);

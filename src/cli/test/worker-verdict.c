@@ -308,11 +308,17 @@ judge_command (TestWorker *worker)
     result->has_status = command->end == VMM_COMMAND_EXITED;
     result->status = command->status;
 
-    if (command->end == VMM_COMMAND_EXITED && command->status != run->command_status)
+    if (command->end == VMM_COMMAND_EXITED &&
+        !test_command_is_status (command->status, run->command_status)) {
+        g_autofree char *wanted = run->command_status == TEST_STATUS_FAILURE
+                                      ? g_strdup ("a failure")
+                                      : g_strdup_printf ("%d", run->command_status);
+
         text = g_strdup_printf (
-            "the guest's command exited with %d, and %d was expected; its last line was \"%s\"",
-            command->status, run->command_status, test_command_last_line (worker));
-    else if (command->end == VMM_COMMAND_SIGNALLED && command->status + 128 != run->command_status)
+            "the guest's command exited with %d, and %s was expected; its last line was \"%s\"",
+            command->status, wanted, test_command_last_line (worker));
+    } else if (command->end == VMM_COMMAND_SIGNALLED &&
+               !test_command_is_status (command->status + 128, run->command_status))
         text = g_strdup_printf ("the guest's command was ended by signal %d", command->status);
     else if (command->end == VMM_COMMAND_NOT_STARTED)
         text = g_strdup_printf ("the guest's command was not started: %s", command->message);

@@ -45,6 +45,16 @@ Test (scenario_matrix, makes_a_run_of_each_combination_the_last_key_fastest)
     cr_assert_str_eq (axis->value, "4");
 }
 
+Test (scenario_matrix, calls_a_run_by_the_ends_of_paths_where_these_differ)
+{
+    g_autoptr (GPtrArray) apart = make_runs ("[matrix]\nkernel = /boot/a; /boot/b; c\n");
+    g_autoptr (GPtrArray) alike = make_runs ("[matrix]\nkernel = /new/a; /old/a; a; /new/b\n");
+
+    expect_names (apart, "smoke[a] smoke[b] smoke[c]");
+    cr_assert_str_eq (run_at (apart, 0)->kernel, "/boot/a");
+    expect_names (alike, "smoke[/new/a] smoke[/old/a] smoke[a] smoke[b]");
+}
+
 Test (scenario_matrix, goes_over_variables_too)
 {
     g_autoptr (GPtrArray) runs = make_runs ("[variables]\nHOW = fast\nALSO = ${HOW}ly\nall = slow; odd\\;ly\n"
