@@ -151,11 +151,28 @@ test_result_without_worker (const TestRun *run, const char *verdict, const char 
 }
 
 /**
+ * test_result_shorten:
+ *
+ * Takes out what takes much room and is of no interest when there are better ones: what was said, and the
+ * kernel's initcalls.
+ */
+void
+test_result_shorten (json_t *result)
+{
+    json_t *consoles = json_object_get (result, "consoles");
+
+    for (size_t i = 0; i < json_array_size (consoles); i++) {
+        json_object_del (json_array_get (consoles, i), "head");
+        json_object_del (json_array_get (consoles, i), "tail");
+    }
+    json_object_set_new (result, "initcalls", json_array ());
+}
+
+/**
  * test_result_make_attempt:
  * @result: (transfer full): of a run that is tried again
  *
- * Returns: (transfer full): it without what takes much room and is known: the scenario's part, and the begin
- * of its consoles
+ * Returns: (transfer full): it without the begin of its consoles
  */
 json_t *
 test_result_make_attempt (json_t *result)

@@ -506,6 +506,29 @@ Test (pool, repeats_are_numbered)
     }
 }
 
+static bool
+has_console (const Rig *rig, size_t i)
+{
+    json_t *consoles = json_object_get (json_array_get (rig->results, i), "consoles");
+
+    return json_object_get (json_array_get (consoles, 0), "head") != NULL;
+}
+
+Test (pool, one_console_of_a_good_run_is_enough)
+{
+    g_autoptr (Rig) rig = rig_new ();
+
+    add (rig, "a", "pass", 1);
+    add (rig, "b", "panic", 1);
+    rig->options.repeat = 2;
+    rig->options.cpus = 1;
+    rig_run (rig);
+    cr_expect (has_console (rig, 0));
+    cr_expect (has_console (rig, 1));
+    cr_expect_not (has_console (rig, 2));
+    cr_expect (has_console (rig, 3), "of what failed nothing is lost");
+}
+
 Test (pool, a_retry_makes_it_flaky)
 {
     g_autoptr (Rig) rig = rig_new ();
