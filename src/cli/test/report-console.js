@@ -218,7 +218,7 @@ function gapElement(lines, begin, end, marks) {
 }
 
 /* What the gutter says beside lines: number of a line to its mark. The failure wins, and the last one tells. */
-function marksOf(run, console) {
+function marksOf(run, console, lines) {
     const marks = new Map();
 
     run.steps
@@ -227,6 +227,8 @@ function marksOf(run, console) {
     run.reports
         .filter((report) => plain(report.console) === console.name && asNumber(report.line, null) !== null)
         .forEach((report) => marks.set(report.line, { class: "is-report", label: plain(report.kind) }));
+    if (run.status !== "pass" && run.consoles.every((one) => one.failLine === null) && lines.length > 0)
+        marks.set(lines.at(-1).number, { class: "is-end", label: "the last line" });
     if (console.failLine !== null)
         marks.set(console.failLine, {
             class: "is-fail",
@@ -238,7 +240,7 @@ function marksOf(run, console) {
 /* Makes a console's box; scrollToFocus() is for when it is in the page: it shows line @number, or else the end. */
 function consoleBox(run, console, number) {
     const lines = consoleLines(console);
-    const marks = marksOf(run, console);
+    const marks = marksOf(run, console, lines);
     const focus = number === null ? -1 : lines.findIndex((line) => line.number === number);
     const box = el("div", { class: "console", tabindex: "0", role: "region", "aria-label": `Console ${console.name}` });
     let last = 0;

@@ -173,6 +173,7 @@ function readStep(step) {
         state,
         kind: plain(step.kind),
         what: plain(step.what),
+        expect: plain(step.expect),
         console: plain(step.console),
         line: asNumber(step.line, null),
         status: asNumber(step.status, null),
@@ -218,6 +219,8 @@ function readRun(result) {
         samples: objects(result.samples).map((sample) => ({ t: asNumber(sample.t), vcpus: plain(sample.vcpus) })),
         machine: result.machine === null || result.machine === undefined ? null : asObject(result.machine),
         command: result.command === null || result.command === undefined ? null : asObject(result.command),
+        notes: asList(result.notes).map(plain),
+        workerOutput: asText(result.worker_output),
         attempts: objects(result.attempts).map(readRun),
     };
 }
@@ -239,7 +242,7 @@ function readDocument(text) {
 
     return {
         version: plain(report.vmm),
-        started: plain(report.started),
+        started: plain(report.started).replace(/^(\S+)T([\d:]{8})[.\d]*Z$/, "$1 $2 UTC"),
         seconds: asNumber(report.seconds),
         commandLine: asList(report.command_line).map(plain),
         runs: objects(report.runs).map(readRun),

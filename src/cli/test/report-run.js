@@ -22,19 +22,26 @@ function commandText(command) {
     return [end, plain(command.message)].filter((part) => part !== "").join(": ");
 }
 
-function rerunLine(run) {
-    const pattern = `^${run.name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`;
+/* Options of a command line that change what a run is. */
+function shapingOptions(words) {
+    const kept = [];
 
-    return run.file === ""
-        ? ""
-        : el(
-              "code",
-              { class: "command" },
-              plain(["vmm", "test", "--only", shellWord(pattern), shellWord(run.file)].join(" ")),
-          );
+    words.forEach((word, i) => {
+        const found = /^--(?:set|machine|kernel|time-scale)(=|$)/.exec(word);
+        if (found) kept.push(word, ...(found[1] === "" ? words.slice(i + 1, i + 2) : []));
+    });
+    return kept;
 }
 
-function factsList(run) {
+/* What makes just this run again. */
+function rerunLine(run, words) {
+    const pattern = `^${run.name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`;
+    const line = ["vmm", "test", "--only", pattern, ...shapingOptions(words), run.file];
+
+    return run.file === "" ? "" : el("code", { class: "command" }, plain(line.map(shellWord).join(" ")));
+}
+
+function factsList(run, words) {
     const expected =
         run.outcome !== "" && run.outcome !== "passed"
             ? [run.outcome, run.outcomeReason].filter((part) => part !== "").join(", reason ")
@@ -50,7 +57,7 @@ function factsList(run) {
         run.command ? fact("command in the guest", commandText(run.command)) : null,
         fact("tags", run.tags.join(", ")),
         fact("file", plain(run.file)),
-        fact("again", rerunLine(run)),
+        fact("again", rerunLine(run, words)),
     );
 }
 
@@ -77,7 +84,7 @@ function runHero(run, place) {
         run.description !== "" ? el("p", { class: "description" }, run.description) : null,
         el("p", { class: "verdict" }, badge(run.status), el("code", {}, run.verdict)),
         isPlainPass(run) || reasonOf(run) === "" ? null : el("p", { class: "reason" }, reasonOf(run)),
-        factsList(run),
+        factsList(run, place.words),
     );
 }
 
@@ -119,35 +126,40 @@ function lineLink(text, show) {
     return el("button", { type: "button", class: "line-link", onclick: show }, text);
 }
 
+/* What the step waited for, did, and got. */
+function stepWhat(step) {
+    const waited = step.expect !== "" && step.expect !== step.what;
+
+    return el(
+        "td",
+        { class: "what" },
+        waited ? el("p", { class: "after" }, "after ", el("code", {}, step.expect)) : null,
+        step.what !== "" ? el("code", {}, step.what) : null,
+        step.status === null ? null : el("span", { class: "exit" }, ` → ${step.status}`),
+        step.message !== "" ? el("p", { class: "message" }, step.message) : null,
+        stepDetails(step),
+    );
+}
+
 function stepTableRow(step, index, showConsole) {
-    const status = step.status === null ? null : el("span", { class: "exit" }, ` → ${step.status}`);
+    const state = el(
+        "span",
+        { class: `state is-${step.state}` },
+        stateIcon(step.state),
+        " ",
+        step.state.replace("-", " "),
+    );
+    const line = lineLink(`line ${step.line}`, () => showConsole(step.console, step.line));
 
     return el(
         "tr",
         { class: `is-${step.state}` },
         el("td", { class: "number" }, String(index + 1)),
-        el(
-            "td",
-            {},
-            el("span", { class: `state is-${step.state}` }, stateIcon(step.state), " ", step.state.replace("-", " ")),
-        ),
+        el("td", {}, state),
         el("th", { scope: "row" }, step.name),
         el("td", {}, el("span", { class: "kind" }, step.kind)),
-        el(
-            "td",
-            { class: "what" },
-            step.what !== "" ? el("code", {}, step.what) : null,
-            status,
-            step.message !== "" ? el("p", { class: "message" }, step.message) : null,
-            stepDetails(step),
-        ),
-        el(
-            "td",
-            {},
-            step.console,
-            " ",
-            step.line !== null ? lineLink(`line ${step.line}`, () => showConsole(step.console, step.line)) : null,
-        ),
+        stepWhat(step),
+        el("td", {}, step.console, " ", step.line !== null ? line : null),
         el("td", { class: "number" }, step.begin === null ? "" : duration(step.end - step.begin)),
     );
 }
@@ -368,6 +380,18 @@ function machineCard(run) {
     return card("machine", "Machine", null, machineFacts(run.machine), box, machineTables(run.machine));
 }
 
+/* What vmm itself has to say: what could not be done, and what its process wrote. */
+function notesCard(run) {
+    if (run.notes.length === 0 && run.workerOutput === "") return null;
+    const list = el(
+        "ul",
+        {},
+        run.notes.map((note) => el("li", {}, note)),
+    );
+
+    return card("notes", "Notes", null, list, output("vmm's own output", run.workerOutput));
+}
+
 function attemptItem(run, attempt, number) {
     const main = el(
         "span",
@@ -402,6 +426,7 @@ function runView(run, place) {
         stepsCard(run, control.showLine),
         initcallsCard(run),
         machineCard(run),
+        notesCard(run),
     );
 
     root.ready = control.start;

@@ -4,7 +4,7 @@
  * that they follow the window's width, and go onto paper.
  */
 
-const KNOWN_STAGES = ["vmm", "firmware", "early kernel", "kernel", "userspace"];
+const KNOWN_STAGES = ["vmm", "firmware", "early kernel", "kernel", "userspace", "guest"];
 const LONGEST_INITCALLS = 15;
 
 function stageClass(name) {

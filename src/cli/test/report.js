@@ -85,6 +85,7 @@ function start() {
         const hash = location.hash;
         if (hash === "#content") return;
         place = findPlace(view, hash);
+        if (place) place.words = report.commandLine;
         shown = place
             ? runView(place.attempt ? place.run.attempts[place.attempt - 1] : place.run, place)
             : overview(report, view);

@@ -113,7 +113,7 @@ def check_matrix(page):
     tiles = page.texts(".tiles .cell")
     check(len(tiles) == len({run["name"] for run in fixture.results()}) - 8, tiles)
     check("race\n18 of 20 passed\nabout 2.42 s" in [tile.split("\n", 1)[1] for tile in tiles], tiles[-1])
-    check(page.text("h1").endswith("28 of 59 runs failed") and page.run("return document.title") == "28 of 59 runs failed · vmm test", page.text("h1"))
+    check(page.text("h1").endswith("29 of 60 runs failed") and page.run("return document.title") == "29 of 60 runs failed · vmm test", page.text("h1"))
 
 
 def check_matrix_shapes(page):
@@ -130,12 +130,12 @@ def check_matrix_shapes(page):
 def check_filter(page):
     """Runs can be filtered by status and by words"""
     page.open()
-    check(len(page.texts(".run")) == 59 and len(page.texts(".chip")) == 8, page.texts(".chip"))
-    for status, count in (("fail", 27), ("xpass", 1), ("error", 2), ("flaky", 1), ("xfail", 1), ("skip", 1), ("pass", 26)):
+    check(len(page.texts(".run")) == 60 and len(page.texts(".chip")) == 8, page.texts(".chip"))
+    for status, count in (("fail", 28), ("xpass", 1), ("error", 2), ("flaky", 1), ("xfail", 1), ("skip", 1), ("pass", 26)):
         page.browser.click(f'.chip[data-filter="{status}"]')
         check(len(page.texts(".run")) == count, (status, len(page.texts(".run"))))
         check(page.run("return document.querySelector('.chip[aria-pressed=true]').dataset.filter") == status, status)
-        check(page.text(".shown") == f"{count} of 59 runs", page.text(".shown"))
+        check(page.text(".shown") == f"{count} of 60 runs", page.text(".shown"))
     check("faded" in page.run("return document.querySelector(`.cell[data-name='smoke[debian-6.1,4,mmio]']`).className"), "a failed cell of the matrix")
     page.browser.click('.chip[data-filter="all"]')
     page.browser.type("#search", "SMOKE hang")
@@ -181,6 +181,26 @@ def check_reports(page):
     check(len(samples) == 3 and samples[2].startswith("after 62.1 s") and "native_halt+0x14" in samples[2], samples)
     page.open("command")
     check("→ 2" in page.text(".steps .what") and "make: *** [check] Error 2" in page.text(".steps .output:last-child"), page.text(".steps"))
+
+
+def check_ended(page):
+    """A run without a failing line shows its last line, and what vmm itself had to say"""
+    page.open("ends-early")
+    check(page.texts(".line.is-fail") == [] and page.text(".line.is-end") == "Powering off.\nthe last line", page.texts(".console .line"))
+    check(page.text(".steps .what").startswith("after login:\n") and "root\\n" in page.text(".steps .what"), page.text(".steps .what"))
+    notes = page.text("#card-notes")
+    check(f"the log is cut short: {fixture.SCRIPT}" in notes and "red bold green orange\nnul:‹NUL›" in notes, notes)
+    check(page.texts(".legend li") == ["vmm 500 ms", "guest 1.50 s"], page.texts(".legend li"))
+
+
+def check_again(page):
+    """A run tells how to make it again, as it was made"""
+    document = json.loads(page.report("document", [fixture.result("a[1.0,x'y]", file="my tests/a.test")]))
+    document["command_line"] = ["./vmm", "test", "--set", "A=b c", "--html", "x.html", "--machine=cpus=2", "--kernel", "debian-6.1", "--repeat", "3", "tests"]
+    (page.folder / "again.html").write_text(page.report("html", document))
+    page.browser.open((page.folder / "again.html").as_uri() + "#run/" + urllib.parse.quote("a[1.0,x'y]"))
+    wanted = r"""vmm test --only '^a\[1\.0,x'\''y\]$' --set 'A=b c' --machine=cpus=2 --kernel debian-6.1 'my tests/a.test'"""
+    check(page.text(".fact .command") == wanted, page.text(".fact .command"))
 
 
 def near(value, wanted, error):
@@ -250,7 +270,7 @@ def check_hostile(page):
     check([each[:2] for each in colours] == [["red", "fg-1"], ["bold green", "a-bold fg-2"], ["orange", ""]], colours)
     check(colours[2][2] == "rgb(255, 135, 0)" and colours[1][3] == "700" and colours[0][2] != colours[1][2], colours)
     page.open()
-    check(page.run("return document.title").startswith("28 of 59") and page.run("return document.querySelectorAll('img').length") == 0, "on the first view")
+    check(page.run("return document.title").startswith("29 of 60") and page.run("return document.querySelectorAll('img').length") == 0, "on the first view")
 
 
 def check_policy(page):
@@ -318,7 +338,7 @@ def check_keys(page):
         return page.text("h1")
 
     check(press("j") == names[0] and press("j") == names[1] and press("k") == names[0], names[:2])
-    check(press("u").endswith("28 of 59 runs failed"), "u")
+    check(press("u").endswith("29 of 60 runs failed"), "u")
     press("/")
     page.browser.press("j")
     check(page.run("return document.getElementById('search').value") == "j", "a letter of the search was taken for a key")
@@ -329,7 +349,7 @@ def check_keys(page):
     page.open("race", more="/15")
     check(page.text("h1") == "race #15" and page.text(".verdict code") == "hang", page.text("h1"))
     page.open("no such run")
-    check("There is no such run" in page.text("main") and page.text("h1").endswith("28 of 59 runs failed"), page.text("main")[:200])
+    check("There is no such run" in page.text("main") and page.text("h1").endswith("29 of 60 runs failed"), page.text("main")[:200])
 
 
 def check_looks(page):
@@ -340,7 +360,7 @@ def check_looks(page):
             page.open(run)
             back = page.run(CONTRAST + "return light(parse(getComputedStyle(document.body).backgroundColor))")
             check(low <= back <= high, (scheme, back))
-            poor = page.run(CONTRAST + """return [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.closest(".faded, .off, .lanes .bar, .sr")
+            poor = page.run(CONTRAST + """return [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.closest(".faded, .off, .sr")
                 && [...e.childNodes].some((node) => node.nodeType === 3 && node.data.trim() !== "") && contrast(e) < 4.5).map((e) => [e.className, e.innerText.slice(0, 30), contrast(e)])""")
             check(not poor, (scheme, run, poor[:5]))
             page.picture(f"{scheme}-{(run or 'overview').split('[')[0]}-{run and len(run)}")
@@ -381,7 +401,7 @@ def check_without_scripts(page):
     page.open()
     text = page.browser.devtools("Runtime.evaluate", expression="document.querySelector('noscript tbody')?.innerText ?? ''", returnByValue=True)["result"]["value"]
     rows = [row.split("\t") for row in text.splitlines()]
-    check(len(rows) >= 59 and ["fail", OOPS, "bug", "BUG: kernel NULL pointer dereference in sysrq_handle_crash", "9.40 s"] in rows, rows[:3])
+    check(len(rows) >= 60 and ["fail", OOPS, "bug", "BUG: kernel NULL pointer dereference in sysrq_handle_crash", "9.40 s"] in rows, rows[:3])
     page.picture("noscript")
 
 
@@ -414,7 +434,7 @@ def check_broken(page):
         check(page.text("h1") is not None and "Nothing was run" in page.text("h1"), (value, page.text("main")))
 
 
-CHECKS = [check_matrix, check_matrix_shapes, check_filter, check_failing_line, check_reports, check_timeline, check_zoom, check_initcalls, check_hostile,
+CHECKS = [check_matrix, check_matrix_shapes, check_filter, check_failing_line, check_reports, check_ended, check_again, check_timeline, check_zoom, check_initcalls, check_hostile,
           check_huge, check_repeats, check_keys, check_looks, check_accessible, check_print, check_broken, check_policy, check_without_scripts]
 # These provoke the browser's complaints, or cannot hear of any.
 LOUD = (check_policy, check_without_scripts)

@@ -73,7 +73,8 @@ def result(name, status="pass", verdict="passed", reason="all steps passed", sec
             "outcome_reason": None, "known_failure": None, "step": None, "seconds": seconds, "stages": stages(end=seconds),
             "initcalls": [], "kernel_clock_offset": None,
             "steps": [step("log in", 1.9, 2.4, line=41), step("check the kernel", 2.4, 2.9, kind="run", what="uname -r", status=0, stdout="6.12.9-amd64\n")],
-            "consoles": [console(log)], "reports": [], "samples": [], "machine": machine(), "command": None, "attempts": [], "repeat": 0, **more}
+            "consoles": [console(log)], "reports": [], "samples": [], "machine": machine(), "command": None, "notes": [], "worker_output": None,
+            "attempts": [], "repeat": 0, **more}
 
 
 def matrix():
@@ -166,6 +167,9 @@ def others():
         result("no-host", "error", "host-error", "no memory for the guest: Cannot allocate memory", 0.1, stages=[], steps=[], consoles=[], machine=None),
         result("cannot", "error", "setup", "kernel \"debian-7\": no such file", 0.0, stages=[], steps=[], consoles=[], machine=None),
         result("dies-well", "pass", "panic", "Kernel panic - not syncing: sysrq triggered crash", outcome="panic", outcome_reason="sysrq"),
+        result("ends-early", "fail", "ended", "the guest powered off before step \"log in\" had passed", 2.0, step=0, notes=[f"the log is cut short: {SCRIPT}"], worker_output=HOSTILE,
+               steps=[step("log in", 1.9, 2.0, "failed", kind="send", what="root\\n", expect="login:")], consoles=[console("booting\nPowering off.\n")],
+               stages=[{"name": "vmm", "begin": 0, "end": 0.5}, {"name": "guest", "begin": 0.5, "end": 2.0}]),
         result("command", "fail", "command-failed", "the command ended with 2", 6.0, command={"end": "exited", "status": 2, "message": "exited with 2"}, step=0,
                steps=[step("make check", 2.0, 6.0, "failed", kind="command", what="make check", status=2, stdout="ok 1\nnot ok 2\n", stderr="make: *** [check] Error 2\n")]),
     ]
