@@ -357,7 +357,8 @@ function machineTables(machine) {
 }
 
 function machineFacts(machine) {
-    const end = [plain(machine.verdict), plain(machine.reason)].filter((part) => part !== "").join(": ");
+    const [verdict, reason] = [plain(machine.verdict), plain(machine.reason)];
+    const end = reason.startsWith(verdict) ? reason : `${verdict}: ${reason}`;
     const memory = asObject(machine.guest_memory);
     const used = `${bytes(asNumber(memory.used_bytes))} used of ${bytes(asNumber(memory.bytes))}`;
 
