@@ -10,6 +10,13 @@
 
 #include "kernel-store.h"
 
+/* The data of a group's callbacks. */
+typedef struct {
+    VmmConfig *config;
+    OptionsSeen seen;
+    void *user;
+} Target;
+
 /* What an option without a value means. */
 static const char *
 implied_value (const char *name)
@@ -25,26 +32,52 @@ implied_value (const char *name)
 }
 
 static gboolean
-on_key (const gchar *option, const gchar *value, gpointer config, GError **error)
+on_key (const gchar *option, const gchar *value, gpointer user, GError **error)
 {
+    const Target *target = user;
     const char *name = option + strlen ("--");
+    const char *said = value != NULL ? value : implied_value (name);
     g_autofree char *stored = NULL;
 
     if (strcmp (name, "kernel") == 0 && value != NULL && !options_find_kernel (value, &stored, error))
         return FALSE;
-    if (stored != NULL)
-        value = stored;
-    return vmm_config_set (config, name, value != NULL ? value : implied_value (name), error);
+    if (!vmm_config_set (target->config, name, stored != NULL ? stored : said, error))
+        return FALSE;
+    if (target->seen != NULL)
+        target->seen (target->user, name, said);
+    return TRUE;
+}
+
+/* Lines that vmm_config_parse() has taken. */
+static void
+see_lines (const Target *target, const char *text)
+{
+    g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+    for (char **l = lines; *l != NULL; l++) {
+        char *line = g_strstrip (*l), *equals = strchr (line, '=');
+
+        if (*line == '#' || equals == NULL)
+            continue;
+        *equals = '\0';
+        target->seen (target->user, g_strchomp (line), g_strchug (equals + 1));
+    }
 }
 
 static gboolean
-on_config (const gchar *option, const gchar *value, gpointer config, GError **error)
+on_config (const gchar *option, const gchar *value, gpointer user, GError **error)
 {
+    const Target *target = user;
     g_autofree char *text = NULL;
     g_autoptr (GError) wrong = NULL;
 
-    if (g_file_get_contents (value, &text, NULL, &wrong))
-        return vmm_config_parse (config, text, value, error);
+    if (g_file_get_contents (value, &text, NULL, &wrong)) {
+        if (!vmm_config_parse (target->config, text, value, error))
+            return FALSE;
+        if (target->seen != NULL)
+            see_lines (target, text);
+        return TRUE;
+    }
     g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "config \"%s\": %s", value,
                  g_error_matches (wrong, G_FILE_ERROR, G_FILE_ERROR_ISDIR)
                      ? "this is a directory: name a file in it"
@@ -76,13 +109,28 @@ options_find_kernel (const char *value, char **ret_path, GError **error)
 
 /**
  * options_new_group:
- * @config: gets what the options say; outlives the group. It is the data of callbacks in @own
+ * @config: gets what the options say; outlives the group
  * @own: the command's own options, after the machine's
  *
  * Returns: (transfer full): a group with an option for each key of a machine
  */
 GOptionGroup *
 options_new_group (VmmConfig *config, const GOptionEntry *own)
+{
+    return options_new_watched_group (config, own, NULL, NULL);
+}
+
+/**
+ * options_new_watched_group:
+ * @config: as for options_new_group()
+ * @own: the same
+ * @seen: (nullable): told of each setting that was taken, as the user has written it
+ * @user: what it gets
+ *
+ * Returns: (transfer full): a group with an option for each key of a machine
+ */
+GOptionGroup *
+options_new_watched_group (VmmConfig *config, const GOptionEntry *own, OptionsSeen seen, void *user)
 {
     const GOptionEntry common[] = {
         {"config", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, on_config,
@@ -92,7 +140,8 @@ options_new_group (VmmConfig *config, const GOptionEntry *own)
     size_t n;
     const VmmConfigKey *keys = vmm_config_keys (&n);
     g_autofree GOptionEntry *entries = g_new0 (GOptionEntry, n + 1);
-    GOptionGroup *group = g_option_group_new ("machine", "", "", config, NULL);
+    Target *target = g_memdup2 (&(Target){config, seen, user}, sizeof *target);
+    GOptionGroup *group = g_option_group_new ("machine", "", "", target, g_free);
 
     for (size_t i = 0; i < n; i++) {
         entries[i] = (GOptionEntry){.long_name = keys[i].name,

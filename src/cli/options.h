@@ -8,7 +8,11 @@
 
 #include <vmm/vmm.h>
 
+typedef void (*OptionsSeen) (void *user, const char *key, const char *value);
+
 GOptionGroup *options_new_group (VmmConfig *config, const GOptionEntry *own);
+GOptionGroup *options_new_watched_group (VmmConfig *config, const GOptionEntry *own, OptionsSeen seen,
+                                         void *user);
 bool options_parse (GOptionContext *context, int *argc, char ***argv, const char *command, GError **error);
 bool options_find_kernel (const char *value, char **ret_path, GError **error);
 int options_take_signals (void);
