@@ -74,8 +74,8 @@ last_words (const TestWorker *worker, const TestStep *step)
         silence = g_strdup_printf (
             " (the guest has been silent for %g s%s)", rounded (silent_us),
             worker->active_us < test_worker_silent_since (worker) ? ", since before this step began" : "");
-    return g_strdup_printf ("the last line was \"%s\"%s", test_capture_last_line (console->capture),
-                            silence != NULL ? silence : "");
+    return g_strdup_printf ("the last line on %s was \"%s\"%s", console->name,
+                            test_capture_last_line (console->capture), silence != NULL ? silence : "");
 }
 
 /* What was waited for. */
@@ -98,6 +98,26 @@ describe (const TestStep *step)
 }
 
 /**
+ * test_worker_hear_all:
+ *
+ * Some time is over: what was said before that counts. A kernel that is telling what befell it says more than
+ * any limit.
+ */
+void
+test_worker_hear_all (TestWorker *worker)
+{
+    for (guint i = 0; i < worker->consoles->len; i++) {
+        TestConsole *console = worker->consoles->pdata[i];
+
+        test_console_drain (console, CHUNKS_MAX);
+        vmm_expect_settle (console->expect);
+        console->asks = true;
+        vmm_kernel_log_settle (console->log);
+    }
+    test_worker_pump (worker);
+}
+
+/**
  * test_worker_time_is_over:
  * @step: the one that is being done: it has had its time
  *
@@ -111,16 +131,7 @@ test_worker_time_is_over (TestWorker *worker, const TestStep *step)
     g_autofree char *last = NULL;
     g_autofree char *what = NULL;
 
-    for (guint i = 0; i < worker->consoles->len; i++) {
-        TestConsole *console = worker->consoles->pdata[i];
-
-        test_console_drain (console, CHUNKS_MAX);
-        vmm_expect_settle (console->expect);
-        console->asks = true;
-        /* A kernel that is telling what befell it says more than this limit. */
-        vmm_kernel_log_settle (console->log);
-    }
-    test_worker_pump (worker);
+    test_worker_hear_all (worker);
     if (test_worker_is_over (worker) || worker->step != number)
         return;
     if (worker->phase == TEST_PHASE_FILE) {
@@ -132,8 +143,8 @@ test_worker_time_is_over (TestWorker *worker, const TestStep *step)
     last = last_words (worker, step);
     if (worker->phase == TEST_PHASE_EXPECT) {
         what = test_worker_line (step->expect);
-        test_worker_fail (worker, "failed-expectation", "no match for /%s/ on %s within %g s; %s", what,
-                          ((TestConsole *)worker->consoles->pdata[step->console])->name, seconds, last);
+        test_worker_fail (worker, "failed-expectation", "no match for /%s/ within %g s; %s", what, seconds,
+                          last);
         return;
     }
     what = describe (step);

@@ -282,6 +282,10 @@ struct _TestWorker {
     TestCommandEnd command_end;
 };
 
+/* worker-state.c */
+void test_worker_init (TestWorker *worker, const TestRun *run, const char *results, int event_fd);
+void test_worker_clear (TestWorker *worker);
+
 /* worker-source.c */
 int64_t test_worker_now (void);
 double test_worker_seconds (const TestWorker *worker, int64_t us);
@@ -366,6 +370,7 @@ int64_t test_worker_silent_since (const TestWorker *worker);
 
 /* worker-explain.c */
 char *test_worker_explain_silence (const TestWorker *worker);
+void test_worker_hear_all (TestWorker *worker);
 void test_worker_time_is_over (TestWorker *worker, const TestStep *step);
 
 /* worker-verdict.c */

@@ -211,9 +211,10 @@ is_echo (TestWorker *worker, const TestConsole *console, const VmmKernelReport *
 static void
 keep_report (TestWorker *worker, const TestConsole *console, const VmmKernelReport *report, bool allowed)
 {
-    bool room = worker->report_bytes + report->text_len <= REPORT_BYTES_MAX;
+    bool decides = !allowed && worker->trouble.kind == NULL;
+    bool room = decides || worker->report_bytes + report->text_len <= REPORT_BYTES_MAX;
 
-    if (json_array_size (worker->reports) >= REPORTS_MAX)
+    if (json_array_size (worker->reports) >= REPORTS_MAX && !decides)
         return;
     worker->report_bytes += room ? report->text_len : 0;
     json_array_append_new (
@@ -269,31 +270,42 @@ test_worker_take_report (void *user, const VmmKernelReport *report)
     worker->trouble.panicked = vmm_kernel_trouble_is_panic (report->kind);
 }
 
+/* A good end at a bad time. */
+static char *
+describe_early_end (const TestWorker *worker)
+{
+    const TestStep *step = test_worker_step (worker);
+    const TestCommandEnd *command = &worker->command_end;
+    const char *reason = worker->end.reason;
+
+    if (step == NULL)
+        return g_strdup_printf ("%s before its command had ended", reason);
+    if (worker->run->command == NULL && command->end == VMM_COMMAND_EXITED)
+        return g_strdup_printf ("the guest's shell exited with %d before step \"%s\" had passed",
+                                command->status, step->name);
+    if (worker->run->command == NULL && command->end == VMM_COMMAND_SIGNALLED)
+        return g_strdup_printf ("the guest's shell was ended by signal %d before step \"%s\" had passed",
+                                command->status, step->name);
+    if (worker->phase == TEST_PHASE_WAIT)
+        return g_strdup_printf ("step \"%s\": this is not what it waited for: %s", step->name, reason);
+    return g_strdup_printf ("%s before step \"%s\" had passed", reason, step->name);
+}
+
 /* The machine has ended by itself, and something was left to do. */
 static void
 judge_end (TestWorker *worker)
 {
-    const TestStep *step = test_worker_step (worker);
     const TestEnd *end = &worker->end;
+    const char *kind = test_worker_name_end (end->kind);
     g_autofree char *text = NULL;
 
-    if (strcmp (test_worker_name_end (end->kind), "ended") != 0) {
-        text = end->kind == VMM_VERDICT_HANG && end->where != NULL
-                   ? g_strdup_printf ("%s; %s", end->reason, end->where)
-                   : g_strdup (end->reason);
-        test_worker_decide (worker, test_worker_name_end (end->kind), text);
-        return;
-    }
-    if (step == NULL)
-        text = g_strdup_printf ("%s before its command had ended", end->reason);
-    else if (worker->command_end.end == VMM_COMMAND_EXITED && worker->run->command == NULL)
-        text = g_strdup_printf ("the guest's shell exited with %d before step \"%s\" had passed",
-                                worker->command_end.status, step->name);
-    else if (worker->phase == TEST_PHASE_WAIT)
-        text = g_strdup_printf ("step \"%s\": this is not what it waited for: %s", step->name, end->reason);
+    if (strcmp (kind, "ended") == 0)
+        text = describe_early_end (worker);
+    else if (end->kind == VMM_VERDICT_HANG && end->where != NULL)
+        text = g_strdup_printf ("%s; %s", end->reason, end->where);
     else
-        text = g_strdup_printf ("%s before step \"%s\" had passed", end->reason, step->name);
-    test_worker_decide (worker, "ended", text);
+        text = g_strdup (end->reason);
+    test_worker_decide (worker, kind, text);
 }
 
 /* The guest's command has ended. */

@@ -52,6 +52,20 @@ quiet_console (TestConsole *console, int64_t now)
     return reports ? console->last_us + KERNEL_QUIET_US : 0;
 }
 
+/* What they said since. */
+static void
+tell_consoles (TestWorker *worker)
+{
+    int64_t since = worker->told_us;
+
+    for (guint i = 0; i < worker->consoles->len; i++) {
+        TestConsole *console = worker->consoles->pdata[i];
+
+        if (console->last_us > since)
+            test_worker_tell_console (worker, console);
+    }
+}
+
 /**
  * test_worker_on_quiet:
  *
@@ -68,9 +82,8 @@ test_worker_on_quiet (TestWorker *worker)
 
         if (at != 0 && (next == 0 || at < next))
             next = at;
-        if (console->last_us > worker->told_us)
-            test_worker_tell_console (worker, console);
     }
+    tell_consoles (worker);
     if (next != 0)
         test_worker_timer_arm (worker->quiet, next);
     test_worker_pump (worker);
@@ -91,12 +104,7 @@ test_worker_heard (TestWorker *worker)
         test_worker_timer_arm (worker->quiet, now + QUIET_US);
     if (now < worker->told_us + TELL_US)
         return;
-    for (guint i = 0; i < worker->consoles->len; i++) {
-        TestConsole *console = worker->consoles->pdata[i];
-
-        if (console->last_us > worker->told_us)
-            test_worker_tell_console (worker, console);
-    }
+    tell_consoles (worker);
 }
 
 /* Notes what its devices were asked for, and how often the guest began anew. */
@@ -284,18 +292,22 @@ test_worker_on_beat (TestWorker *worker)
 void
 test_worker_on_total (TestWorker *worker)
 {
-    const TestStep *step = test_worker_step (worker);
-    TestConsole *console = worker->consoles->pdata[step != NULL ? step->console : 0];
+    const TestStep *step;
+    TestConsole *console;
 
+    test_worker_hear_all (worker);
     if (test_worker_is_over (worker))
         return;
+    step = test_worker_step (worker);
+    console = worker->consoles->pdata[step != NULL ? step->console : 0];
     test_worker_sample (worker);
     if (worker->passing)
         test_worker_fail (worker, "timeout", "the run was not done after %g s: its shell did not end",
                           (double)worker->run->timeout_us / 1e6);
     else
-        test_worker_fail (worker, "timeout", "the run was not done after %g s; the last line was \"%s\"",
-                          (double)worker->run->timeout_us / 1e6, test_capture_last_line (console->capture));
+        test_worker_fail (
+            worker, "timeout", "the run was not done after %g s; the last line on %s was \"%s\"",
+            (double)worker->run->timeout_us / 1e6, console->name, test_capture_last_line (console->capture));
 }
 
 /**

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a worker does without a machine: verdicts, and what they are made of. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "worker-internal.h"
 
@@ -10,42 +12,8 @@ typedef struct {
     TestRun *run;
     TestWorker worker;
     TestConsole *console;
+    int events[2];
 } Fixture;
-
-static void
-on_nothing (TestWorker *worker)
-{
-}
-
-static void
-init (Fixture *f)
-{
-    TestWorker *worker = &f->worker;
-
-    memset (f, 0, sizeof *f);
-    f->run = test_run_new ();
-    f->run->name = g_strdup ("by hand");
-    f->run->consoles = g_strsplit ("serial", ";", -1);
-    worker->run = f->run;
-    worker->event_fd = -1;
-    worker->deaf = true;
-    worker->context = g_main_context_new ();
-    worker->consoles = g_ptr_array_new_with_free_func ((GDestroyNotify)test_console_free);
-    worker->notes = g_ptr_array_new_with_free_func (g_free);
-    worker->done = g_new0 (TestStepResult, 10);
-    worker->timeline = test_timeline_new ();
-    worker->reports = json_array ();
-    worker->samples = json_array ();
-    GSource **const timers[] = {&worker->within, &worker->later, &worker->quiet,
-                                &worker->beat,   &worker->total, &worker->trouble_end};
-
-    for (size_t i = 0; i < G_N_ELEMENTS (timers); i++)
-        *timers[i] = test_worker_timer_new (worker, on_nothing);
-    worker->verdict.step = -1;
-    f->console = test_console_new (worker, "serial", 0, NULL);
-    cr_assert_not_null (f->console);
-    g_ptr_array_add (worker->consoles, f->console);
-}
 
 static void
 add_wait (Fixture *f, const char *name)
@@ -56,6 +24,29 @@ add_wait (Fixture *f, const char *name)
     step->action = TEST_ACTION_WAIT;
     step->wait = TEST_WAIT_POWEROFF;
     g_ptr_array_add (f->run->steps, step);
+}
+
+static void
+init (Fixture *f)
+{
+    cr_assert_eq (pipe2 (f->events, O_CLOEXEC), 0);
+    f->run = test_run_new ();
+    f->run->name = g_strdup ("by hand");
+    f->run->consoles = g_strsplit ("serial", ";", -1);
+    add_wait (f, "end");
+    test_worker_init (&f->worker, f->run, NULL, f->events[1]);
+    f->console = test_console_new (&f->worker, "serial", 0, NULL);
+    cr_assert_not_null (f->console);
+    g_ptr_array_add (f->worker.consoles, f->console);
+}
+
+static void
+clear (Fixture *f)
+{
+    test_worker_clear (&f->worker);
+    test_run_free (f->run);
+    close (f->events[0]);
+    close (f->events[1]);
 }
 
 static void
@@ -124,10 +115,10 @@ Test (worker_verdict, the_end_that_was_waited_for)
     Fixture f;
 
     init (&f);
-    add_wait (&f, "end");
     test_worker_begin_steps (&f.worker);
     end (&f, VMM_VERDICT_POWEROFF, "the guest powered off");
     conclude (&f, "passed", "all steps have passed");
+    clear (&f);
 }
 
 Test (worker_verdict, another_end)
@@ -135,12 +126,12 @@ Test (worker_verdict, another_end)
     Fixture f;
 
     init (&f);
-    add_wait (&f, "end");
     test_worker_begin_steps (&f.worker);
     end (&f, VMM_VERDICT_HALT, "the guest halted");
     conclude (&f, "ended", "step \"end\": this is not what it waited for: the guest halted");
     cr_assert_eq (f.worker.verdict.step, 0);
     cr_assert_eq (f.worker.done[0].state, TEST_STEP_FAILED);
+    clear (&f);
 }
 
 Test (worker_verdict, a_panic_alone_is_a_panic)
@@ -148,12 +139,12 @@ Test (worker_verdict, a_panic_alone_is_a_panic)
     Fixture f;
 
     init (&f);
-    add_wait (&f, "end");
     test_worker_begin_steps (&f.worker);
     say (&f, PANIC);
     end (&f, VMM_VERDICT_PANIC, "the guest's kernel panicked: Fatal exception");
     conclude (&f, "panic", "kernel panic: Fatal exception");
     cr_assert_eq (f.console->fail_line, 1);
+    clear (&f);
 }
 
 Test (worker_verdict, a_panic_of_an_oops_is_that)
@@ -161,13 +152,13 @@ Test (worker_verdict, a_panic_of_an_oops_is_that)
     Fixture f;
 
     init (&f);
-    add_wait (&f, "end");
     test_worker_begin_steps (&f.worker);
     say (&f, "[    1.000000] all is well\n" OOPS PANIC);
     end (&f, VMM_VERDICT_PANIC, "the guest's kernel panicked: Fatal exception");
     conclude (&f, "bug",
               "kernel BUG: kernel NULL pointer dereference, address: 0000000000000000 in broken_init; then: "
               "kernel panic: Fatal exception");
+    clear (&f);
 }
 
 Test (worker_verdict, what_the_kernel_says_goes_before_a_limit)
@@ -175,13 +166,13 @@ Test (worker_verdict, what_the_kernel_says_goes_before_a_limit)
     Fixture f;
 
     init (&f);
-    add_wait (&f, "end");
     test_worker_begin_steps (&f.worker);
     test_worker_fail (&f.worker, "timeout", "it took too long");
     say (&f, PANIC);
     end (&f, VMM_VERDICT_STOPPED, "stopped");
     conclude (&f, "panic", "kernel panic: Fatal exception");
     cr_assert_str_eq (f.worker.done[0].message, "kernel panic: Fatal exception");
+    clear (&f);
 }
 
 Test (worker_verdict, what_was_decided_stays)
@@ -189,13 +180,13 @@ Test (worker_verdict, what_was_decided_stays)
     Fixture f;
 
     init (&f);
-    add_wait (&f, "end");
     test_worker_begin_steps (&f.worker);
     test_worker_decide (&f.worker, "stopped", "by signal TERM");
     test_worker_fail (&f.worker, "timeout", "it took too long");
     say (&f, PANIC);
     end (&f, VMM_VERDICT_STOPPED, "stopped");
     conclude (&f, "stopped", "by signal TERM");
+    clear (&f);
 }
 
 Test (worker_verdict, reports_behind_the_last_step_count)
@@ -203,7 +194,6 @@ Test (worker_verdict, reports_behind_the_last_step_count)
     Fixture f;
 
     init (&f);
-    add_wait (&f, "end");
     test_worker_begin_steps (&f.worker);
     end (&f, VMM_VERDICT_POWEROFF, "the guest powered off");
     test_worker_judge_wait (&f.worker);
@@ -212,6 +202,7 @@ Test (worker_verdict, reports_behind_the_last_step_count)
     say (&f, PANIC);
     conclude (&f, "panic", "kernel panic: Fatal exception");
     cr_assert_eq (f.worker.verdict.step, -1);
+    clear (&f);
 }
 
 Test (worker_verdict, a_kernel_with_two_consoles_says_it_once)
@@ -227,6 +218,7 @@ Test (worker_verdict, a_kernel_with_two_consoles_says_it_once)
     vmm_kernel_log_finish (other->log);
     vmm_kernel_log_finish (f.console->log);
     cr_assert_eq (json_array_size (f.worker.reports), 1);
+    clear (&f);
 }
 
 Test (worker_verdict, reports_are_bounded)
@@ -243,6 +235,7 @@ Test (worker_verdict, reports_are_bounded)
     vmm_kernel_log_finish (f.console->log);
     cr_assert_leq (json_array_size (f.worker.reports), 100);
     cr_assert_str_eq (f.worker.trouble.reason, "kernel panic: 0");
+    clear (&f);
 }
 
 static bool

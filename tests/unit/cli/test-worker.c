@@ -101,7 +101,7 @@ Test (worker, time_limits, .timeout = 60)
     add_expect (run, "never", "never");
     told = do_run (run);
     check_verdict (&told, "failed-expectation",
-                   "step \"log in\": no match for /login:/ on serial within 0.5 s; the last line was \">");
+                   "step \"log in\": no match for /login:/ within 0.5 s; the last line on serial was \">");
     cr_assert_eq (json_integer_value (json_object_get (told.result, "step")), 1);
     cr_assert_str_eq (text_of (step_of (&told, 0), "state"), "passed");
     cr_assert_eq (json_integer_value (json_object_get (step_of (&told, 0), "line")), 1);
@@ -112,7 +112,7 @@ Test (worker, time_limits, .timeout = 60)
     run->timeout_us = G_USEC_PER_SEC / 4;
     told = do_run (run);
     check_verdict (&told, "timeout",
-                   "step \"log in\": the run was not done after 0.25 s; the last line was \">");
+                   "step \"log in\": the run was not done after 0.25 s; the last line on serial was \">");
     told_clear (&told);
     test_run_free (run);
 }
