@@ -57,7 +57,6 @@ static const struct {
     {"Out of memory: Kill", " process ", VMM_KERNEL_OOM},
     {"Out of memory (oom_kill_allocating_task): Kill", " process ", VMM_KERNEL_OOM},
     {"Memory cgroup out of memory: Kill", " process ", VMM_KERNEL_OOM},
-    {"", " invoked oom-killer: gfp_mask=", VMM_KERNEL_OOM},
     /* kernel/panic.c; the second from 6.18 on */
     {"WARNING: CPU: ", " PID: ", VMM_KERNEL_WARNING},
     {"WARNING: ", ", CPU#", VMM_KERNEL_WARNING},
@@ -86,6 +85,13 @@ static const struct {
     {"traps: PANIC: double fault, error_code: ", NULL, VMM_KERNEL_OOPS},
 };
 
+/* Who invokes it comes first, so that any line may be one. */
+static bool
+is_oom_killer (const char *text)
+{
+    return strstr (text, " invoked oom-killer: gfp_mask=") != NULL;
+}
+
 /* "divide error: 0000 [#1] PREEMPT SMP", and any other trap of x86. */
 static bool
 is_oops_of_a_trap (const char *text)
@@ -111,15 +117,19 @@ is_oops_of_a_trap (const char *text)
 bool
 vmm_kernel_title_find (const char *text, bool stamped, VmmKernelTrouble *ret_kind)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS (titles); i++) {
+    /* Nearly all lines of a console differ from all titles in their first two bytes. */
+    for (size_t i = 0; *text != '\0' && i < G_N_ELEMENTS (titles); i++) {
         const char *start = titles[i].start;
 
-        /* Nearly all lines of a console differ from nearly all titles in their first byte. */
-        if ((*start == *text || *start == '\0') && g_str_has_prefix (text, start) &&
+        if (start[0] == text[0] && start[1] == text[1] && g_str_has_prefix (text, start) &&
             (titles[i].within == NULL || strstr (text, titles[i].within) != NULL)) {
             *ret_kind = titles[i].kind;
             return true;
         }
+    }
+    if (is_oom_killer (text)) {
+        *ret_kind = VMM_KERNEL_OOM;
+        return true;
     }
     if (stamped && g_str_has_prefix (text, "BUG: ")) {
         *ret_kind = VMM_KERNEL_BUG;

@@ -25,6 +25,8 @@
 
 #include "vmm/printk-line.h"
 
+/* No line that is shorter says anything: a wall of empty lines costs little. */
+#define TITLE_MIN (sizeof "BUG: " - 1)
 /* Lines that are no part of a report, as far as one can see, and end it. Before the trace much may be told.
  */
 #define IDLE_BEFORE_TRACE 40u
@@ -231,6 +233,10 @@ end_line (VmmKernelLog *log)
     VmmKernelTrouble kind;
     VmmPrintkLine line;
 
+    if (log->len < TITLE_MIN && !open->open) {
+        log->lines_since += !log->strict && log->lines_since < CONSEQUENCE_LINES;
+        return;
+    }
     log->text[log->len] = '\0';
     line = vmm_printk_parse (log->text);
     /* Behind a prompt it counts, and proves less. */
@@ -266,7 +272,9 @@ void
 vmm_kernel_log_feed (VmmKernelLog *log, const uint8_t *data, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (!vmm_terminal_filter_pass (&log->filter, data[i]))
+        /* Of nearly all bytes it is plain. */
+        if ((log->filter.state != VMM_TERMINAL_TEXT || data[i] == VMM_TERMINAL_ESCAPE) &&
+            !vmm_terminal_filter_pass (&log->filter, data[i]))
             continue;
         if (data[i] == '\n') {
             end_line (log);
