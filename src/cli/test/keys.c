@@ -7,9 +7,8 @@
 
 #include <vmm/vmm.h>
 
-/* How far a name may be from a key's that is suggested for it, in letters. */
-#define SUGGESTION_MAX 2u
-#define NAME_MAX_LEN 16u
+#include "scenario-values.h"
+
 #define SHOWN_MAX 40
 
 #define KNOWN_ESCAPES "\\n \\r \\t \\e \\\\ \\s (a space) and \\xNN (a byte in hexadecimal)"
@@ -148,55 +147,22 @@ test_keys_encode_text (const uint8_t *bytes, size_t len)
     return g_string_free (text, FALSE);
 }
 
-/* Levenshtein's, of names that are not long. */
-static unsigned
-count_differences (const char *a, const char *b)
-{
-    size_t a_len = strlen (a), b_len = strlen (b);
-    unsigned row[NAME_MAX_LEN + 1];
-
-    if (a_len > NAME_MAX_LEN || b_len > NAME_MAX_LEN)
-        return NAME_MAX_LEN;
-    for (unsigned j = 0; j <= b_len; j++)
-        row[j] = j;
-    for (unsigned i = 1; i <= a_len; i++) {
-        unsigned diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= b_len; j++) {
-            unsigned change = diagonal + (g_ascii_tolower (a[i - 1]) != b[j - 1]);
-
-            diagonal = row[j];
-            row[j] = MIN (change, MIN (row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[b_len];
-}
-
 static void
 set_key_error (const char *name, GError **error)
 {
-    const char *best = NULL;
-    unsigned best_differences = SUGGESTION_MAX + 1;
+    const char *names[G_N_ELEMENTS (keys) + 1] = {NULL};
+    const char *meant;
     g_autoptr (GString) known = g_string_new (NULL);
 
     for (size_t i = 0; i < G_N_ELEMENTS (keys); i++) {
-        unsigned differences = count_differences (name, keys[i].name);
-
-        /* "escape", "del". */
-        if (name[0] != '\0' &&
-            (g_str_has_prefix (name, keys[i].name) || g_str_has_prefix (keys[i].name, name)))
-            differences = MIN (differences, 1);
-        if (differences < MIN (best_differences, strlen (keys[i].name))) {
-            best = keys[i].name;
-            best_differences = differences;
-        }
+        names[i] = keys[i].name;
         if (keys[i].name[0] != 'f')
             g_string_append_printf (known, "%s, ", keys[i].name);
     }
-    if (best != NULL)
+    meant = test_suggest (name, names);
+    if (meant != NULL)
         g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "\"%.*s\" is no key; do you mean \"%s\"?", SHOWN_MAX,
-                     name, best);
+                     name, meant);
     else
         g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
                      "\"%.*s\" is no key; they are %sf1 to f12 and ctrl-a to ctrl-z", SHOWN_MAX, name,
@@ -223,5 +189,23 @@ test_keys_decode_key (const char *name, GError **error)
             return g_bytes_new_static (keys[i].bytes, strlen (keys[i].bytes));
     }
     set_key_error (name, error);
+    return NULL;
+}
+
+/**
+ * test_keys_find_name:
+ * @bytes: @len bytes
+ *
+ * Returns: (transfer full) (nullable): the name of the key that a terminal sends them for, when there is one
+ */
+char *
+test_keys_find_name (const uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS (keys); i++) {
+        if (len == strlen (keys[i].bytes) && memcmp (bytes, keys[i].bytes, len) == 0)
+            return g_strdup (keys[i].name);
+    }
+    if (len == 1 && bytes[0] >= 1 && bytes[0] <= 26)
+        return g_strdup_printf ("ctrl-%c", 'a' + bytes[0] - 1);
     return NULL;
 }

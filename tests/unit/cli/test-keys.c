@@ -43,10 +43,13 @@ check_key (const char *name, const char *bytes)
 {
     g_autoptr (GError) error = NULL;
     g_autoptr (GBytes) decoded = test_keys_decode_key (name, &error);
+    g_autofree char *back = NULL;
 
     cr_assert_not_null (decoded, "%s: %s", name, error != NULL ? error->message : "no error");
     cr_assert_eq (g_bytes_get_size (decoded), strlen (bytes), "%s", name);
     cr_assert_arr_eq (g_bytes_get_data (decoded, NULL), bytes, strlen (bytes), "%s", name);
+    back = test_keys_find_name ((const uint8_t *)bytes, strlen (bytes));
+    cr_assert_str_eq (back, name);
 }
 
 static void
@@ -129,6 +132,14 @@ Test (keys, names)
     check_key ("ctrl-a", "\001");
     check_key ("ctrl-c", "\003");
     check_key ("ctrl-z", "\032");
+}
+
+Test (keys, bytes_that_are_no_key)
+{
+    cr_assert_null (test_keys_find_name ((const uint8_t *)"", 0));
+    cr_assert_null (test_keys_find_name ((const uint8_t *)"a", 1));
+    cr_assert_null (test_keys_find_name ((const uint8_t *)"\033[", 2));
+    cr_assert_null (test_keys_find_name ((const uint8_t *)"\001\001", 2));
 }
 
 Test (keys, names_that_are_wrong)
