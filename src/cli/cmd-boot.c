@@ -32,9 +32,9 @@ parse_arguments (Boot *boot, int argc, char **argv, GError **error)
     g_autoptr (GOptionContext) context = g_option_context_new (NULL);
 
     g_option_context_set_summary (
-        context,
-        "Boots a virtual machine; its serial console is this terminal. Ctrl-A x leaves, "
-        "Ctrl-A h tells more.\nOther commands: vmm run, vmm ctl, vmm disk, vmm doctor, vmm inspect.");
+        context, "Boots a virtual machine; its serial console is this terminal. Ctrl-A x leaves, "
+                 "Ctrl-A h tells more.\nOther commands: vmm run, vmm test, vmm record, vmm ctl, vmm disk, "
+                 "vmm kernel, vmm inspect, vmm doctor.");
     g_option_context_set_description (
         context, "Exit codes: 0 power-off, 2 bad usage, 4 host error, 6 not bootable, 8 reboot, "
                  "10 halt, 12 panic,\n14 triple fault, 16 hang, 18 timeout, 20 CPU error, "

@@ -11,6 +11,7 @@ int cmd_ctl (int argc, char **argv);
 int cmd_disk (int argc, char **argv);
 int cmd_inspect (int argc, char **argv);
 int cmd_kernel (int argc, char **argv);
+int cmd_record (int argc, char **argv);
 int cmd_run (int argc, char **argv);
 int cmd_test (int argc, char **argv);
 int cmd_doctor (int argc, char **argv);

@@ -14,8 +14,9 @@ static const struct {
     const char *name;
     int (*run) (int argc, char **argv);
 } commands[] = {
-    {"boot", cmd_boot},       {"ctl", cmd_ctl},       {"disk", cmd_disk}, {"doctor", cmd_doctor},
-    {"inspect", cmd_inspect}, {"kernel", cmd_kernel}, {"run", cmd_run},   {"test", cmd_test},
+    {"boot", cmd_boot},     {"ctl", cmd_ctl},         {"disk", cmd_disk},
+    {"doctor", cmd_doctor}, {"inspect", cmd_inspect}, {"kernel", cmd_kernel},
+    {"record", cmd_record}, {"run", cmd_run},         {"test", cmd_test},
 };
 
 /* Where one is closed, the next file to be opened would take its number, and the guest's output or input. */
@@ -56,8 +57,8 @@ main (int argc, char **argv)
     }
     fprintf (
         stderr,
-        "vmm: \"%s\" is no command: say boot, run, test, ctl, disk, doctor, inspect or kernel, or options "
-        "only; see vmm --help\n",
+        "vmm: \"%s\" is no command: say boot, run, test, record, ctl, disk, doctor, inspect or kernel, or "
+        "options only; see vmm --help\n",
         argv[1]);
     return 2;
 }

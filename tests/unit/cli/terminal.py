@@ -32,7 +32,7 @@ def expect(condition, *what):
 class Session:
     """vmm on a terminal of its own. A shell stays beside it, as the session's leader: the terminal outlives vmm."""
 
-    def __init__(self, guest, *options, foreground=True, stdin=None):
+    def __init__(self, guest, *options, command=(), foreground=True, stdin=None):
         self.master, self.slave = os.openpty()
         self.before = termios.tcgetattr(self.slave)
         self.flags = fcntl.fcntl(self.slave, fcntl.F_GETFL)
@@ -40,7 +40,7 @@ class Session:
         self.pid_read, pid_write = os.pipe()
         self.end_read, end_write = os.pipe()
         self.hold_read, self.hold_write = os.pipe()
-        argv = [VMM, *(["--kernel", os.path.join(GUESTS, guest + ".elf")] if guest else []), *options]
+        argv = [VMM, *command, *(["--kernel", os.path.join(GUESTS, guest + ".elf")] if guest else []), *options]
         self.shell = os.fork()
         if self.shell == 0:
             try:
