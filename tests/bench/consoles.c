@@ -20,8 +20,6 @@
 #define MIB (UINT64_C (1) << 20)
 /* What a console's reader gets in one go. */
 #define PIECE 8192u
-/* The first streams: what guests write without malice, and the walls of text among it. */
-#define ORDINARY 4u
 
 static void
 on_report (void *user, const VmmKernelReport *report)
@@ -102,7 +100,7 @@ main (int argc, char **argv)
     printf ("%-10s %10s %10s %10s %10s %10s\n", "stream", "expect", "kernel log", "both MB/s", "events",
             "more KiB");
     for (size_t i = 0; i < G_N_ELEMENTS (console_streams); i++) {
-        bool ordinary = i < ORDINARY;
+        bool ordinary = i < CONSOLE_STREAMS_ORDINARY;
         uint64_t n = ordinary ? bytes : bytes / 16;
         unsigned events = 0, ignored = 0;
         double expect, log, both;

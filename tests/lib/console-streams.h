@@ -10,6 +10,8 @@
 
 /* It is to be written again and again. */
 #define CONSOLE_BLOCK (4u << 20)
+/* The first streams: what guests write without malice. */
+#define CONSOLE_STREAMS_ORDINARY 4u
 
 typedef struct {
     const char *name;
