@@ -268,7 +268,6 @@ struct _TestWorker {
     unsigned boots_passed;
     json_t *samples;
     bool sampling;
-    bool symbols_read;
 
     TestTimeline *timeline;
     TestConsole *kernel_console;

@@ -308,32 +308,34 @@ judge_end (TestWorker *worker)
     test_worker_decide (worker, kind, text);
 }
 
-/* The guest's command has ended. */
+/* What is wrong with the end of the guest's command; NULL: nothing. */
+static char *
+describe_command_end (TestWorker *worker)
+{
+    const TestCommandEnd *command = &worker->command_end;
+    int wanted = worker->run->command_status;
+    g_autofree char *number = g_strdup_printf ("%d", wanted);
+
+    if (command->end == VMM_COMMAND_NOT_STARTED)
+        return g_strdup_printf ("the guest's command was not started: %s", command->message);
+    if (command->end == VMM_COMMAND_SIGNALLED && !test_command_is_status (command->status + 128, wanted))
+        return g_strdup_printf ("the guest's command was ended by signal %d", command->status);
+    if (command->end == VMM_COMMAND_EXITED && !test_command_is_status (command->status, wanted))
+        return g_strdup_printf (
+            "the guest's command exited with %d, and %s was expected; its last line was \"%s\"",
+            command->status, wanted == TEST_STATUS_FAILURE ? "a failure" : number,
+            test_command_last_line (worker));
+    return NULL;
+}
+
 static void
 judge_command (TestWorker *worker)
 {
-    const TestCommandEnd *command = &worker->command_end;
-    const TestRun *run = worker->run;
-    TestStepResult *result = &worker->done[run->steps->len];
-    g_autofree char *text = NULL;
+    TestStepResult *result = &worker->done[worker->run->steps->len];
+    g_autofree char *text = describe_command_end (worker);
 
-    result->has_status = command->end == VMM_COMMAND_EXITED;
-    result->status = command->status;
-
-    if (command->end == VMM_COMMAND_EXITED &&
-        !test_command_is_status (command->status, run->command_status)) {
-        g_autofree char *wanted = run->command_status == TEST_STATUS_FAILURE
-                                      ? g_strdup ("a failure")
-                                      : g_strdup_printf ("%d", run->command_status);
-
-        text = g_strdup_printf (
-            "the guest's command exited with %d, and %s was expected; its last line was \"%s\"",
-            command->status, wanted, test_command_last_line (worker));
-    } else if (command->end == VMM_COMMAND_SIGNALLED &&
-               !test_command_is_status (command->status + 128, run->command_status))
-        text = g_strdup_printf ("the guest's command was ended by signal %d", command->status);
-    else if (command->end == VMM_COMMAND_NOT_STARTED)
-        text = g_strdup_printf ("the guest's command was not started: %s", command->message);
+    result->has_status = worker->command_end.end == VMM_COMMAND_EXITED;
+    result->status = worker->command_end.status;
     if (text != NULL)
         test_worker_decide (worker, "command-failed", text);
 }

@@ -191,16 +191,6 @@ test_worker_sample (TestWorker *worker)
     test_worker_keep_sample (worker, test_worker_now (), text != NULL ? text : "they cannot be asked now");
 }
 
-/* The first look reads the kernel's symbols. On a busy host a guest may be late meanwhile, and say so: that
- * is done before it matters. */
-static void
-read_symbols (TestWorker *worker)
-{
-    if (!worker->symbols_read)
-        g_free (vmm_machine_describe_vcpus (worker->machine));
-    worker->symbols_read = true;
-}
-
 /* The first vCPU's line of the last sample. */
 static char *
 first_vcpu (const TestWorker *worker)
@@ -277,8 +267,6 @@ test_worker_on_beat (TestWorker *worker)
         ask_vcpus (worker, now);
     else
         stop_sampling (worker, now);
-    if (is_waiting (worker) && now - test_worker_silent_since (worker) >= step->silence_us / 2)
-        read_symbols (worker);
     if (!worker->sampling && !test_worker_is_over (worker))
         test_worker_timer_arm (worker->beat, now + worker->beat_us);
     test_worker_pump (worker);

@@ -2,7 +2,9 @@
 /* What a worker does without a machine: verdicts, and what they are made of. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "worker-internal.h"
@@ -292,4 +294,82 @@ Test (worker_text, results_hold_valid_text_of_bounded_length)
     json = test_worker_text_to_json (NULL, 10);
     cr_expect (json_is_null (json));
     json_decref (json);
+}
+
+#define FLOOD (32u << 20)
+
+static void
+fill (uint8_t *bytes, size_t len, unsigned kind)
+{
+    static const char escapes[] = "\x1b[31mab\x1b[0m\x1b]0;t\x07\x1b[";
+
+    for (size_t i = 0; i < len; i++) {
+        bytes[i] = kind == 0   ? 0
+                   : kind == 1 ? (uint8_t)g_random_int ()
+                   : kind == 2 ? (uint8_t)escapes[i % (sizeof escapes - 1)]
+                   : kind == 3 ? 'x'
+                               : (uint8_t)(i % 64 == 63 ? '\n' : 'a' + i % 26);
+    }
+}
+
+/* Writes a lot to a console, as a guest would. */
+static pid_t
+start_flood (const TestConsole *console, unsigned kind)
+{
+    pid_t child = fork ();
+
+    if (child == 0) {
+        g_autofree uint8_t *bytes = g_malloc (1 << 20);
+
+        fill (bytes, 1 << 20, kind);
+        for (size_t sent = 0; sent < FLOOD;) {
+            ssize_t n = write (console->guest_fd, bytes, MIN (1u << 20, FLOOD - sent));
+
+            if (n < 0)
+                _exit (1);
+            sent += (size_t)n;
+        }
+        _exit (0);
+    }
+    return child;
+}
+
+static unsigned long
+resident_pages (void)
+{
+    g_autofree char *text = NULL;
+
+    cr_assert (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL));
+    return strtoul (strchr (text, ' '), NULL, 10);
+}
+
+Test (worker_console, memory_is_constant_whatever_comes, .timeout = 300)
+{
+    for (unsigned kind = 0; kind < 5; kind++) {
+        Fixture f;
+        TestStep *step;
+        unsigned long before, after;
+        pid_t child;
+        int status;
+
+        init (&f);
+        step = f.run->steps->pdata[0];
+        step->action = TEST_ACTION_NONE;
+        step->expect = g_strdup ("login: $");
+        step->within_us = G_MAXINT32;
+        f.worker.kernel_console = f.console;
+        test_worker_begin_steps (&f.worker);
+        test_console_begin (f.console);
+        before = resident_pages ();
+        child = start_flood (f.console, kind);
+        cr_assert_geq (child, 0);
+        while (f.console->bytes < FLOOD)
+            g_main_context_iteration (f.worker.context, TRUE);
+        after = resident_pages ();
+        cr_assert_eq (waitpid (child, &status, 0), child);
+        cr_assert_eq (status, 0);
+        cr_assert_leq (after, before + 1024, "kind %u: from %lu to %lu pages", kind, before, after);
+        cr_assert_null (f.worker.verdict.kind);
+        clear (&f);
+    }
 }
