@@ -18,8 +18,14 @@
 
 /* What workers say; kernels' troubles come to it. */
 static const char *const verdicts[] = {
-    PASSED,  "failed-expectation", "command-failed", "forbidden", "triple-fault", "hang",         "timeout",
-    "ended", "cpu-error",          "cannot-boot",    "setup",     "host-error",   "check-failed", "stopped",
+    PASSED,           "failed-expectation",
+    "command-failed", "forbidden",
+    "triple-fault",   "hang",
+    "timeout",        "ended",
+    "cpu-error",      "cannot-boot",
+    "setup",          "host-error",
+    "check-failed",   "stopped",
+    "reboot-loop",
 };
 
 /* They tell of the host, and not of what is tested. */

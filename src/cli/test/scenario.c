@@ -31,7 +31,8 @@
 static const char *const verdicts[] = {
     "passed",       "failed-expectation", "command-failed", "forbidden",
     "check-failed", "triple-fault",       "hang",           "timeout",
-    "ended",        "cannot-boot",        "cpu-error",      NULL,
+    "ended",        "reboot-loop",        "cannot-boot",    "cpu-error",
+    NULL,
 };
 
 static const char *const verdicts_of_the_host[] = {"setup", "host-error", "stopped", NULL};

@@ -84,6 +84,7 @@ Test (judge, known_verdicts)
 {
     cr_assert (test_verdict_is_known ("passed"));
     cr_assert (test_verdict_is_known ("hung-task"));
+    cr_assert (test_verdict_is_known ("reboot-loop"));
     cr_assert (test_verdict_is_known ("init-killed"));
     cr_assert_not (test_verdict_is_known ("fine"));
     cr_assert_not (test_verdict_is_known (""));

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "judge.h"
 #include "worker.h"
 
 /* What a run came to, and what was told on the way. */
@@ -151,6 +152,8 @@ do_run (const TestRun *run)
     Told told = hear (child, fd);
 
     cr_assert_not_null (told.result, "no result");
+    cr_assert (test_verdict_is_known (json_string_value (json_object_get (told.result, "verdict"))),
+               "its parent would not take that verdict");
     cr_assert (WIFEXITED (told.status) && WEXITSTATUS (told.status) == 0, "wait status 0x%x", told.status);
     return told;
 }
