@@ -42,11 +42,14 @@ test_remove_tree (const char *path)
 void
 test_remove_left (const char *path)
 {
-    g_autofree char *folder = g_path_get_dirname (path);
+    g_autofree char *given = g_path_get_dirname (path);
     g_autofree char *name = g_path_get_basename (path);
+    /* TMPDIR may end in a slash. */
+    g_autofree char *folder = g_canonicalize_filename (given, NULL);
+    g_autofree char *ours = g_canonicalize_filename (g_get_tmp_dir (), NULL);
     struct stat st;
 
-    if (strcmp (folder, g_get_tmp_dir ()) == 0 && g_str_has_prefix (name, TEST_TMP_PREFIX) &&
-        lstat (path, &st) == 0 && S_ISDIR (st.st_mode) && st.st_uid == geteuid ())
+    if (strcmp (folder, ours) == 0 && g_str_has_prefix (name, TEST_TMP_PREFIX) && lstat (path, &st) == 0 &&
+        S_ISDIR (st.st_mode) && st.st_uid == geteuid ())
         test_remove_tree (path);
 }

@@ -417,6 +417,22 @@ Test (pool, a_dead_worker_leaves_no_folder)
     remove_tree (other);
 }
 
+/* In a process of its own: GLib asks for TMPDIR once. */
+Test (pool, a_dead_worker_leaves_no_folder_in_a_tmpdir_with_a_slash)
+{
+    g_autoptr (Rig) rig = rig_new ();
+    g_autofree char *tmp = g_mkdtemp (g_strdup ("/tmp/vmm-pool-XXXXXX"));
+    g_autofree char *tmpdir = g_strconcat (tmp, "/", NULL);
+    g_autofree char *own = g_build_filename (tmp, "vmm-test-x", NULL);
+
+    g_setenv ("TMPDIR", tmpdir, TRUE);
+    g_mkdir (own, 0700);
+    add (rig, "a", own, 1);
+    rig_run (rig);
+    cr_expect_not (g_file_test (own, G_FILE_TEST_EXISTS));
+    remove_tree (tmp);
+}
+
 Test (pool, one_that_does_not_end_is_killed)
 {
     g_autoptr (Rig) rig = rig_new ();
