@@ -13,13 +13,23 @@ compare_names (gconstpointer a, gconstpointer b)
     return strcmp (*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Whether the file @path, which nobody has named, is to be read: a pipe would be waited for. */
+static bool
+is_scenario (const char *path)
+{
+    struct stat st;
+
+    /* One that leads nowhere is told when it is read. */
+    return stat (path, &st) != 0 || S_ISREG (st.st_mode);
+}
+
 /* The scenarios in @folder, by name. */
 static bool
 add_folder (GPtrArray *files, const char *folder, GError **error)
 {
     g_autoptr (GError) wrong = NULL;
     g_autoptr (GDir) dir = g_dir_open (folder, 0, &wrong);
-    g_autoptr (GPtrArray) names = g_ptr_array_new ();
+    g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
     const char *name;
 
     if (dir == NULL) {
@@ -27,15 +37,17 @@ add_folder (GPtrArray *files, const char *folder, GError **error)
         return false;
     }
     while ((name = g_dir_read_name (dir)) != NULL) {
-        if (g_str_has_suffix (name, SUFFIX) && *name != '.')
-            g_ptr_array_add (names, strcmp (folder, ".") == 0 ? g_strdup (name)
-                                                              : g_build_filename (folder, name, NULL));
+        g_autofree char *path =
+            strcmp (folder, ".") == 0 ? g_strdup (name) : g_build_filename (folder, name, NULL);
+
+        if (g_str_has_suffix (name, SUFFIX) && *name != '.' && is_scenario (path))
+            g_ptr_array_add (names, g_steal_pointer (&path));
     }
     g_ptr_array_sort (names, compare_names);
-    for (guint i = 0; i < names->len; i++)
-        g_ptr_array_add (files, g_ptr_array_index (names, i));
-    if (names->len > 0)
+    if (names->len > 0) {
+        g_ptr_array_extend_and_steal (files, g_steal_pointer (&names));
         return true;
+    }
     g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
                  "\"%s\": no scenarios in this folder: their names end in %s", folder, SUFFIX);
     return false;
