@@ -136,6 +136,18 @@ test_text_clean (const char *text, size_t len)
 }
 
 /**
+ * test_text_to_line:
+ * @text: anything
+ *
+ * Returns: (transfer full): @text, cleaned and made one line
+ */
+char *
+test_text_to_line (const char *text)
+{
+    return g_strdelimit (test_text_clean (text, strlen (text)), "\n\t", ' ');
+}
+
+/**
  * test_text_of:
  * @object: (nullable): of any type
  *

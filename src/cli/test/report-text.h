@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 char *test_text_clean (const char *text, size_t len);
+char *test_text_to_line (const char *text);
 char *test_text_of (const json_t *object, const char *key);
 char *test_text_line_of (const json_t *object, const char *key);
 const char *test_text_last_lines (const char *text, unsigned count);

@@ -18,6 +18,7 @@
 
 #include <string.h>
 
+#include "report-text.h"
 #include "scenario-keys.h"
 #include "scenario-make.h"
 #include "scenario-values.h"
@@ -145,6 +146,14 @@ make_consoles (TestMaker *maker, const TestGroup *group, GError **error)
 }
 
 static bool
+has_control_characters (const char *text)
+{
+    while (*text != '\0' && !g_unichar_iscntrl (g_utf8_get_char (text)))
+        text = g_utf8_next_char (text);
+    return *text != '\0';
+}
+
+static bool
 check_name (const TestGroup *group, const char *name, GError **error)
 {
     const char *why = NULL;
@@ -153,6 +162,8 @@ check_name (const TestGroup *group, const char *name, GError **error)
         why = "it is too long: 200 bytes at most";
     else if (strchr (name, '/') != NULL)
         why = "there is a slash in it: reports make names of files of it";
+    else if (has_control_characters (name))
+        why = "there is a control character in it";
     else if (strstr (name, TEST_TMP) != NULL)
         why = "it must be the same each time";
     return why == NULL || test_refuse (group, test_group_find (group, "name"), name, why, error);
@@ -195,18 +206,19 @@ place_run (TestMaker *maker)
     }
     if (run->axes->len > 0)
         g_string_append_c (name, ']');
-    run->name = g_string_free (g_steal_pointer (&name), FALSE);
+    run->name = test_text_to_line (name->str);
 }
 
+/* A file's name may have any bytes, and a run's is printed, line by line. */
 static char *
 name_of_file (const char *path)
 {
-    char *name = g_path_get_basename (path);
+    g_autofree char *name = g_path_get_basename (path);
     char *dot = strrchr (name, '.');
 
     if (dot != NULL && dot != name)
         *dot = '\0';
-    return name;
+    return test_text_to_line (name);
 }
 
 static bool

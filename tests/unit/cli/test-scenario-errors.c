@@ -90,6 +90,7 @@ Test (scenario_errors, of_the_test)
          "2: [test] consoles \"hvc1\": a guest has one console of this kind: hvc0"},
         {"[test]\nconsoles = a b\n", "2: [test] consoles \"a b\": a port's name has letters"},
         {"[test]\nconsoles = serial; serial\n", "2: [test] consoles \"serial\": it is there twice"},
+        {"[test]\nname = a\033[31mb\n", "2: [test] name \"a?[31mb\": there is a control character in it"},
         {"[test]\nname = a/b\n", "2: [test] name \"a/b\": there is a slash in it"},
     };
 

@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char *folder;
@@ -109,6 +110,33 @@ Test (select, by_tag)
     g_strfreev (options.skip_tags);
     options.skip_tags = g_strdupv (slow);
     expect ("a sea");
+}
+
+Test (select, a_name_is_a_line_of_text)
+{
+    put ("a\033[31m\n::error::\xff.test", "[matrix]\ncpus = 1; 2\n");
+    add_path ("a\033[31m\n::error::\xff.test");
+    expect ("a ::error::\xef\xbf\xbd[1] a ::error::\xef\xbf\xbd[2]");
+}
+
+Test (select, what_is_no_file_is_passed_over)
+{
+    g_autofree char *pipe = g_build_filename (folder, "pipe.test", NULL);
+    g_autofree char *inside = g_build_filename (folder, "inside.test", NULL);
+
+    cr_assert_eq (mkfifo (pipe, 0600), 0);
+    cr_assert_eq (g_mkdir (inside, 0755), 0);
+    add_path ("");
+    expect ("a b[1] b[2] sea");
+}
+
+Test (select, a_link_that_leads_nowhere)
+{
+    g_autofree char *link = g_build_filename (folder, "aa.test", NULL);
+
+    cr_assert_eq (symlink ("nowhere", link), 0);
+    add_path ("");
+    expect ("\"@/aa.test\": No such file or directory");
 }
 
 Test (select, two_runs_of_one_name)
