@@ -25,6 +25,7 @@
 #include "report-junit.h"
 #include "report-summary.h"
 #include "report-tap.h"
+#include "report-text.h"
 #include "scenario-keys.h"
 #include "select.h"
 #include "table.h"
@@ -358,7 +359,9 @@ cmd_test (int argc, char **argv)
         session.command_line[i + 1] = g_strdup (argv[i]);
     code = do_test (&session, argc, argv, &error);
     if (error != NULL) {
-        options_say (false, error->message);
+        g_autofree char *line = test_text_to_line (error->message);
+
+        options_say (false, line);
         /* For git bisect run, 2 would be a bad commit. */
         if (code == VMM_EXIT_USAGE && quiet)
             code = TEST_EXIT_QUIET_USAGE;

@@ -196,7 +196,9 @@ bool
 test_options_ask_for_quiet (int argc, char *const *argv)
 {
     for (int i = 1; i < argc && strcmp (argv[i], "--") != 0; i++) {
-        if (strcmp (argv[i], "--quiet") == 0 || strcmp (argv[i], "-q") == 0)
+        bool together = argv[i][0] == '-' && argv[i][1] != '-' && argv[i][strcspn (argv[i], "qj")] == 'q';
+
+        if (strcmp (argv[i], "--quiet") == 0 || together)
             return true;
     }
     return false;

@@ -97,13 +97,19 @@ def check_exit_codes(bench):
     for arguments, code in ((["good.test"], 0), (["bad.test"], 1), (["broken.test"], 125), (["good.test", "bad.test", "broken.test"], 1),
                             (["good.test", "broken.test"], 125), (["good.test", "--only", "nothing"], 125), (["none.test"], 2), ([], 2),
                             (["good.test", "--nonsense"], 2), (["--quiet", "good.test"], 0), (["-q", "bad.test"], 1),
-                            (["-q", "none.test"], 128), (["good.test", "-q", "--nonsense"], 128)):
+                            (["-q", "none.test"], 128), (["-vq", "none.test"], 128), (["good.test", "-q", "--nonsense"], 128)):
         done, out, err = bench.run(*arguments)
         check(done == code, "%s: %d, not %d: %s%s" % (arguments, done, code, out, err))
         if code in (2, 128):
             check(re.fullmatch(r"vmm: [^\n]+\n", err) and not out, (arguments, out, err))
         elif "--quiet" in arguments or "-q" in arguments:
             check(not out and not err, (arguments, out, err))
+
+
+def check_errors(bench):
+    """an error is one line, whatever it names"""
+    code, out, err = bench.run("a\033[31m\n::error::.test")
+    check(code == 2 and not out and err == 'vmm: "a ::error::.test": No such file or directory\n', (code, out, err))
 
 
 def check_lines(bench):
@@ -327,7 +333,7 @@ def check_closed_reader(bench):
     check(process.returncode == 0 and json.loads((bench.folder / "closed.json").read_text()), process.returncode)
 
 
-CHECKS = [check_exit_codes, check_lines, check_reports, check_stdout, check_places, check_list, check_overrides, check_repeat, check_retries,
+CHECKS = [check_exit_codes, check_errors, check_lines, check_reports, check_stdout, check_places, check_list, check_overrides, check_repeat, check_retries,
           check_fail_fast, check_budget, check_signals, check_kill, check_dead_worker, check_terminal, check_interrupt, check_ignored,
           check_closed_reader]
 

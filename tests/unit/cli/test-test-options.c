@@ -99,7 +99,12 @@ Test (test_options, quiet_is_found_in_what_is_wrong)
     char *quiet[] = {(char *)"test", (char *)"--nonsense", (char *)"--quiet", NULL};
     char *file[] = {(char *)"test", (char *)"--", (char *)"--quiet", NULL};
 
+    char *together[] = {(char *)"test", (char *)"-vq", NULL};
+    char *jobs[] = {(char *)"test", (char *)"-jq", (char *)"--quick", (char *)"-v", (char *)"q", NULL};
+
     cr_expect (test_options_ask_for_quiet (3, quiet));
+    cr_expect (test_options_ask_for_quiet (2, together));
+    cr_expect_not (test_options_ask_for_quiet (5, jobs));
     cr_expect_not (test_options_ask_for_quiet (2, quiet));
     cr_expect_not (test_options_ask_for_quiet (3, file));
 }
