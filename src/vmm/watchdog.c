@@ -281,11 +281,12 @@ vmm_watchdog_free (VmmWatchdog *watchdog)
 /**
  * vmm_watchdog_look_now:
  *
- * Any thread: something happened after which the guest may be at its end.
+ * On the loop thread: something happened after which the guest may be at its end, or soon will be.
  */
 void
 vmm_watchdog_look_now (VmmWatchdog *watchdog)
 {
+    watchdog->interval_us = LOOK_FIRST_US / 4;
     vmm_timer_arm (watchdog->timer, 0);
 }
 

@@ -266,6 +266,23 @@ Test (watchdog, a_halt_is_two_looks_and_shown_once, .timeout = 30)
     g_free (found.report);
 }
 
+/* A kernel says that it halts, and does so a moment later. */
+Test (watchdog, a_look_that_was_early_is_soon_followed_by_others, .timeout = 30)
+{
+    VmmBoard board = make_board (1);
+    Found found = {0};
+
+    VmmWatchdog *watchdog = vmm_watchdog_new (NULL, &board, 0, false, on_found, &found);
+    wait_for (&found, 4000); /* by now the looks are 4 s apart */
+    vmm_watchdog_look_now (watchdog);
+    wait_for (&found, 10);
+    board.vcpus[0].sample = (VmmVcpuSample){.off = true, .halted = true, .interrupts_off = true};
+    cr_assert_lt (wait_for (&found, 20000), 2500);
+    cr_assert_eq (found.finding, VMM_WATCHDOG_HALTED);
+    vmm_watchdog_free (watchdog);
+    g_free (found.report);
+}
+
 Test (watchdog, where_no_limit_is_nothing_hangs, .timeout = 30)
 {
     VmmBoard board = make_board (1);
