@@ -29,7 +29,7 @@ typedef struct {
  * @echo: the beginning of what came then, TEST_RECORD_ECHO_MAX bytes
  * @took: how long the guest took until then, in seconds
  * @quiet: how long it said nothing meanwhile
- * @end: how it ended, of TEST_RECORD_END
+ * @pause: how long nothing happened then, before it was typed; where there was a prompt, 0
  */
 typedef struct {
     TestRecordKind kind;
@@ -39,6 +39,7 @@ typedef struct {
     GString *echo;
     double took;
     double quiet;
+    double pause;
 } TestRecordStep;
 
 /**

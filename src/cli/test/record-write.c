@@ -200,13 +200,15 @@ name_typed (const TestRecordStep *step, const char *key)
 {
     g_autoptr (GString) text = g_string_new (NULL);
     GString *name = g_string_new (NULL);
+    VmmTerminalFilter filter = {0}; /* arrows and the like */
 
     if (key != NULL) {
         g_string_append_printf (name, "key %s", key);
         return g_string_free (name, FALSE);
     }
     for (guint i = 0; i < step->bytes->len; i++) {
-        if (g_ascii_isprint (step->bytes->data[i]) && strchr ("[]", step->bytes->data[i]) == NULL)
+        if (vmm_terminal_filter_pass (&filter, step->bytes->data[i]) &&
+            g_ascii_isprint (step->bytes->data[i]) && strchr ("[]", step->bytes->data[i]) == NULL)
             g_string_append_c (text, (char)step->bytes->data[i]);
     }
     g_strstrip (text->str);
@@ -264,6 +266,17 @@ write_secret (Writer *writer, const TestRecordStep *step)
         g_string_append_printf (writer->text, "send = ${password%u}%s\n", at + 1, enter);
 }
 
+/* What the next step has to wait for is then behind it. */
+static void
+write_pause (Writer *writer, const TestRecordStep *step)
+{
+    if (step->pause <= 0)
+        return;
+    begin_step (writer, "a moment");
+    write_expect (writer, step);
+    g_string_append_printf (writer->text, "sleep = %.1f\n", step->pause);
+}
+
 static void
 write_typed (Writer *writer, const TestRecordStep *step)
 {
@@ -278,8 +291,10 @@ write_typed (Writer *writer, const TestRecordStep *step)
         return;
     }
     name = name_typed (step, key);
+    write_pause (writer, step);
     begin_step (writer, name);
-    write_expect (writer, step);
+    if (step->pause <= 0)
+        write_expect (writer, step);
     text = key == NULL ? test_keys_encode_text (step->bytes->data, step->bytes->len) : NULL;
     write_key (writer, key != NULL ? "key" : "send", key != NULL ? key : text);
 }

@@ -8,6 +8,9 @@
  * began, since vmm test looks for it there, too. Where that is nothing (somebody types ahead, or a pipe is
  * standard input) the step waits for nothing, as they did.
  *
+ * Where there is no prompt, the guest may need a moment before it takes a key: Ctrl-C ends the program that
+ * runs, and not the one that is yet to be started. So pauses are kept there, within reason.
+ *
  * A session is not the same each time. Numbers may be others, so patterns have them as such; what the kernel
  * says may come at any time, so it is no line to wait for; and the guest may be slower, so steps that took
  * long get more time.
@@ -17,6 +20,10 @@
 #include <string.h>
 
 #include "record-internal.h"
+
+/* Somebody has waited, and has not just typed on; longer than a guest needs people think. */
+#define PAUSE_MIN 0.3
+#define PAUSE_MAX 2.0
 
 /* Of a session that may go on for days, or whose standard input is a disk. */
 #define STEPS_MAX 1000u
@@ -181,11 +188,25 @@ take_seen (TestRecord *record, bool *ret_prompt)
     return line;
 }
 
+/* The terminal shows control characters as ^C, sometimes: whether it did is no matter of the prompt behind.
+ */
+static void
+skip_echo (TestRecord *record)
+{
+    const TestRecordStep *step = record->steps->len > 0 ? record->steps->pdata[record->steps->len - 1] : NULL;
+    const char *text = record->line->str + record->line_from;
+
+    if (step != NULL && step->bytes->len > 0 && step->bytes->data[step->bytes->len - 1] < ' ' &&
+        text[0] == '^' && text[1] == (char)(step->bytes->data[step->bytes->len - 1] + '@'))
+        record->line_from += 2;
+}
+
 static TestRecordStep *
 begin_step (TestRecord *record, TestRecordKind kind, double t)
 {
     TestRecordStep *step = g_new0 (TestRecordStep, 1);
 
+    skip_echo (record);
     step->kind = kind;
     step->bytes = g_byte_array_new ();
     step->echo = g_string_new (NULL);
@@ -195,6 +216,10 @@ begin_step (TestRecord *record, TestRecordKind kind, double t)
     else
         step->took = MAX (0, record->output_t - record->typed_t);
     step->quiet = record->quiet;
+    if (kind == TEST_RECORD_TYPED && !step->prompt)
+        step->pause = MIN (t - MAX (record->output_t, record->typed_t), PAUSE_MAX);
+    if (step->pause < PAUSE_MIN)
+        step->pause = 0;
     record->quiet = 0;
     record->typed_t = t;
     record->line_from = record->line->len;
@@ -209,6 +234,22 @@ ends_step (uint8_t byte, size_t len)
 {
     return byte == '\r' || byte == '\n' || byte == '\003' || byte == '\004' || byte == '\032' ||
            byte == '\034' || len == STEP_BYTES_MAX;
+}
+
+/* How long the terminal's own answer is at @data, which nobody has typed: where the cursor is
+ * (ECMA-48 8.3.14, CPR), what it is (8.3.24, DA), and how it is (8.3.35, DSR). Guests ask; vmm test does not
+ * answer.
+ */
+static size_t
+count_answer (const uint8_t *data, size_t len)
+{
+    size_t n = 2;
+
+    if (len < 4 || data[0] != VMM_TERMINAL_ESCAPE || data[1] != '[')
+        return 0;
+    while (n < len && data[n] != '\0' && strchr ("0123456789;?>", data[n]) != NULL)
+        n++;
+    return n > 2 && n < len && (data[n] == 'R' || data[n] == 'c' || data[n] == 'n') ? n + 1 : 0;
 }
 
 static bool
@@ -228,8 +269,13 @@ void
 test_record_typed (TestRecord *record, const uint8_t *data, size_t len, double t)
 {
     for (size_t i = 0; i < len && !is_full (record); i++) {
+        size_t answer = count_answer (data + i, len - i);
         TestRecordStep *step;
 
+        if (answer > 0) {
+            i += answer - 1;
+            continue;
+        }
         if (!record->open || record->answered)
             begin_step (record, TEST_RECORD_TYPED, t);
         step = record->steps->pdata[record->steps->len - 1];
@@ -306,17 +352,20 @@ test_record_step_is_secret (const TestRecordStep *step)
 {
     const GByteArray *bytes = step->bytes;
     g_autofree char *prompt = NULL;
+    bool colon, asks;
 
     if (step->kind != TEST_RECORD_TYPED || !step->prompt || step->seen == NULL || bytes->len < 2 ||
-        bytes->data[0] <= ' ' || bytes->data[0] == 0x7f || step->echo->str[0] == (char)bytes->data[0] ||
+        bytes->data[0] <= ' ' || bytes->data[0] == 0x7f ||
         (bytes->data[bytes->len - 1] != '\r' && bytes->data[bytes->len - 1] != '\n'))
         return false;
     prompt = g_strchomp (g_strdup (step->seen->text->str));
-    if (asks_for_secret (prompt))
-        return true;
+    colon = g_str_has_suffix (prompt, ":");
+    asks = asks_for_secret (prompt);
+    /* Who is quick types before the echo is off. */
+    if (step->echo->str[0] == (char)bytes->data[0])
+        return asks && colon;
     /* The line has ended without it. */
-    return g_str_has_suffix (prompt, ":") && strpbrk (step->echo->str, "\r\n") == step->echo->str &&
-           *step->echo->str != '\0';
+    return asks || (colon && (step->echo->str[0] == '\r' || step->echo->str[0] == '\n'));
 }
 
 /**

@@ -132,7 +132,7 @@ Test (record, single_keys)
     end (&session, VMM_VERDICT_GUEST_EXIT, 43,
          "[machine]\n"
          "\n[step y]\nexpect-text = Continue?\nsend = y\n"
-         "\n[step A]\nexpect-text = Press a key\nsend = \\e[A\\x03\n"
+         "\n[step type]\nexpect-text = Press a key\nsend = \\e[A\\x03\n"
          "\n[step key enter]\nexpect = \\^C\nkey = enter\n"
          "\n[step exit 21]\nwait = exit 21\n");
 }
@@ -151,6 +151,51 @@ Test (record, typed_ahead)
          "\n[step second]\nsend = second\\r\\n\n"
          "\n[step third]\nsend = third\n"
          "\n[step key enter]\nexpect-text = login: first\nkey = enter\n"
+         "\n[step poweroff]\nwait = poweroff\n");
+}
+
+/* The program that Ctrl-C is for may have to be started first. */
+Test (record, pauses)
+{
+    Session session = begin ();
+
+    show (&session, "guest:/# ");
+    session.t += 10;
+    type (&session, "sleep 1000\r");
+    session.t += 1.5;
+    type_bytes (&session, "\003");
+    show (&session, "^Cguest:/# ");
+    type (&session, "cat >x\r");
+    session.t += 60;
+    type (&session, "text\r");
+    type (&session, "more\r");
+    end (&session, VMM_VERDICT_POWEROFF, 0,
+         "[machine]\n"
+         "\n[step sleep 1000]\nexpect-text = guest:/#\nsend = sleep 1000\\r\n"
+         "\n[step a moment]\nexpect = sleep \\d+\nsleep = 1.6\n"
+         "\n[step key ctrl-c]\nkey = ctrl-c\n"
+         "\n[step cat >x]\nexpect-text = guest:/#\nsend = cat >x\\r\n"
+         "\n[step a moment (2)]\nexpect-text = cat >x\nsleep = 2.0\n"
+         "\n[step text]\nsend = text\\r\n"
+         "\n[step more]\nexpect-text = text\nsend = more\\r\n"
+         "\n[step poweroff]\nwait = poweroff\n");
+}
+
+/* The terminal answers, and nobody has typed that. */
+Test (record, answers_of_the_terminal)
+{
+    Session session = begin ();
+
+    show (&session, "guest:/# \033[6n");
+    type_bytes (&session, "\033[24;10R");
+    type_bytes (&session, "l\033[?62;1cs\033[0n\r");
+    show (&session, "ls\r\nguest:/# \033[6n");
+    type_bytes (&session, "\033[24;10R\033[A\033[1;5D\033[3~\r\033[12");
+    end (&session, VMM_VERDICT_POWEROFF, 0,
+         "[machine]\n"
+         "\n[step ls]\nexpect-text = guest:/#\nsend = ls\\r\n"
+         "\n[step type]\nexpect-text = guest:/#\nsend = \\e[A\\e[1;5D\\e[3~\\r\n"
+         "\n[step type (2)]\nsend = \\e[12\n"
          "\n[step poweroff]\nwait = poweroff\n");
 }
 
@@ -186,9 +231,11 @@ Test (record, secrets)
         type_bytes (&session, "4711 ");
         type_bytes (&session, "\r");
         show (&session, "\r\nPassword: ");
-        type_bytes (&session, "geheim\r");
+        type (&session, "geheim\r");
         show (&session, "\r\nname: ");
         type (&session, "nobody\r");
+        show (&session, "root@passat:~# ");
+        type (&session, "ls\r");
         cr_assert_eq (test_record_lacks_secrets (session.record), keep == 0);
         end (&session, VMM_VERDICT_HALT, 10,
              keep ? "[variables]\npassword = geheim\npassword2 = 4711\\s\n\n"
@@ -197,6 +244,7 @@ Test (record, secrets)
                     "\n[step password (2)]\nexpect-text = Enter code:\nsend = ${password2}\\r\n"
                     "\n[step password (3)]\nexpect-text = Password:\nsend = ${password}\\r\n"
                     "\n[step nobody]\nexpect-text = name:\nsend = nobody\\r\n"
+                    "\n[step ls]\nexpect-text = root@passat:~#\nsend = ls\\r\n"
                     "\n[step halt]\nwait = halt\n"
                   : "# What was typed without an echo is not in this file: it comes from the environment,\n"
                     "# or from vmm test --set password=TEXT.\n"
@@ -206,6 +254,7 @@ Test (record, secrets)
                     "\n[step password (2)]\nexpect-text = Enter code:\nsend = ${password2}\\r\n"
                     "\n[step password (3)]\nexpect-text = Password:\nsend = ${password}\\r\n"
                     "\n[step nobody]\nexpect-text = name:\nsend = nobody\\r\n"
+                    "\n[step ls]\nexpect-text = root@passat:~#\nsend = ls\\r\n"
                     "\n[step halt]\nwait = halt\n");
     }
 }
