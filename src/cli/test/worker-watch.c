@@ -222,7 +222,8 @@ ask_vcpus (TestWorker *worker, int64_t now)
     worker->sampling = true;
     test_worker_sample (worker);
     if (json_array_size (worker->samples) < TEST_SAMPLES)
-        test_worker_timer_arm (worker->beat, now + SAMPLE_US);
+        /* The first look may have taken long: it reads the kernel's symbols. */
+        test_worker_timer_arm (worker->beat, test_worker_now () + SAMPLE_US);
     else
         hang (worker, worker->silent_us);
 }
@@ -250,6 +251,25 @@ count_boots (TestWorker *worker)
                           "the guest has rebooted %u times and passed no step meanwhile", reboots);
 }
 
+/* A guest that has spoken while the worker was busy is not silent. */
+static bool
+is_unheard (const TestWorker *worker)
+{
+    for (guint i = 0; i < worker->consoles->len; i++) {
+        if (test_console_has_bytes (worker->consoles->pdata[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool
+is_silent (const TestWorker *worker, int64_t now)
+{
+    return is_waiting (worker) &&
+           now - test_worker_silent_since (worker) >= test_worker_step (worker)->silence_us &&
+           !is_unheard (worker);
+}
+
 /**
  * test_worker_on_beat:
  *
@@ -258,12 +278,11 @@ count_boots (TestWorker *worker)
 void
 test_worker_on_beat (TestWorker *worker)
 {
-    const TestStep *step = test_worker_step (worker);
     int64_t now = test_worker_now ();
 
     look_at_machine (worker);
     count_boots (worker);
-    if (is_waiting (worker) && now - test_worker_silent_since (worker) >= step->silence_us)
+    if (is_silent (worker, now))
         ask_vcpus (worker, now);
     else
         stop_sampling (worker, now);
