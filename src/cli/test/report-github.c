@@ -50,6 +50,7 @@ describe (const json_t *result, TestStatus status)
     g_autofree char *first = test_text_first_lines (report, ANNOTATION_LINES);
     g_autofree char *last = test_console_last_lines (test_result_console (result), ANNOTATION_LINES);
     g_autofree char *output = test_result_output (result, ANNOTATION_LINES);
+    g_autoptr (GString) text = g_string_new (NULL);
     const json_t *attempts = json_object_get (result, "attempts");
 
     if (status == TEST_STATUS_XPASS)
@@ -60,18 +61,22 @@ describe (const json_t *result, TestStatus status)
         return g_strdup_printf ("passed only when it was tried again (%zu failed before): %s",
                                 json_array_size (attempts), why);
     }
-    return g_strdup_printf ("%s\n\n%s", reason, *first != '\0' ? first : *output != '\0' ? output : last);
+    g_string_append_printf (text, "%s\n\n", reason);
+    test_text_append_lines (text, "", *first != '\0' ? first : *output != '\0' ? output : last);
+    return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
-/* The runner wants names below the repository's folder. */
-static const char *
+/* The runner wants names below the repository's folder, wherever the step works. */
+static char *
 relative_to (const char *file, const char *root)
 {
+    g_autofree char *absolute = g_canonicalize_filename (file, NULL);
     size_t len = root != NULL ? strlen (root) : 0;
 
     while (len > 0 && root[len - 1] == '/')
         len--;
-    return len > 0 && strncmp (file, root, len) == 0 && file[len] == '/' ? file + len + 1 : file;
+    return g_strdup (
+        len > 0 && strncmp (absolute, root, len) == 0 && absolute[len] == '/' ? absolute + len + 1 : file);
 }
 
 static void
@@ -87,7 +92,9 @@ append_annotation (GString *out, const json_t *result, TestStatus status, const 
 
     g_string_append (out, status == TEST_STATUS_FLAKY ? "::warning " : "::error ");
     if (*file != '\0') {
-        append_property (out, "file", relative_to (file, root));
+        g_autofree char *relative = relative_to (file, root);
+
+        append_property (out, "file", relative);
         g_string_append_c (out, ',');
     }
     append_property (out, "title", heading);

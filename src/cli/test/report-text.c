@@ -246,7 +246,7 @@ test_text_seconds (double seconds)
  * test_text_append_lines:
  * @prefix: in front of each line
  *
- * Appends lines, each with a newline at its end.
+ * Appends lines, each with a newline at its end, and of a length that people can read.
  */
 void
 test_text_append_lines (GString *to, const char *prefix, const char *lines)
@@ -254,9 +254,12 @@ test_text_append_lines (GString *to, const char *prefix, const char *lines)
     while (*lines != '\0') {
         size_t len = strcspn (lines, "\n");
 
+        bool long_line = g_utf8_strlen (lines, (gssize)len) > LINE_MAX_CHARS;
+        const char *end = long_line ? g_utf8_offset_to_pointer (lines, LINE_MAX_CHARS) : lines + len;
+
         g_string_append (to, prefix);
-        g_string_append_len (to, lines, (gssize)len);
-        g_string_append_c (to, '\n');
+        g_string_append_len (to, lines, end - lines);
+        g_string_append (to, long_line ? "…\n" : "\n");
         lines += len + (lines[len] == '\n');
     }
 }

@@ -6,6 +6,7 @@
 """
 import copy
 import json
+import os
 import re
 import subprocess
 import sys
@@ -210,6 +211,16 @@ def check_github(reports):
     one = reports.write("github", {"runs": [fixture.result("a", "fail", "hang", "100% of a: b,\nc", file="/src/repository/d/a,b:c.test")]}, "/src/repository")
     check("::error file=d/a%2Cb%3Ac.test,title=a%3A hang::100%25 of a: b, c%0A%0A" in one, one)
     check(reports.of_runs("github", fixture.result("good")) == "", "something about a good run")
+    near = reports.write("github", {"runs": [fixture.result("a", "fail", "hang", "b", file="./c.test")]}, os.path.dirname(os.getcwd()))
+    check("::error file=%s/c.test,title" % os.path.basename(os.getcwd()) in near, near)
+    check_long_line(reports, "github")
+
+
+def check_long_line(reports, form):
+    """20,000 characters of a guest are for nobody's eyes."""
+    console = {"name": "serial", "head": "first\n" + "ü" * 20000 + "\nlast\n", "tail": ""}
+    text = reports.of_runs(form, fixture.result("a", "fail", "hang", "b", consoles=[console]))
+    check("first" in text and "last" in text and "ü" * 500 + "…" in text and "ü" * 501 not in text, text[:3000])
 
 
 def check_summary(reports):
@@ -227,6 +238,7 @@ def check_summary(reports):
     check("\x1b[1;31mFAIL " in coloured and re.sub(r"\x1b\[[0-9;]*m", "", coloured) == text, "colours")
     check(all(re.match(r"([A-Z]{4,5} |       |$|\d+ runs)", line) for line in text.splitlines()), "a line is a guest's")
     check(reports.write("summary", {}) == "0 runs in 0 s\n", "empty")
+    check_long_line(reports, "summary")
 
 
 def data_of(page):
