@@ -105,6 +105,8 @@ check_path (const Record *record, GError **error)
 {
     g_autofree char *folder = g_path_get_dirname (record->path);
 
+    if (*record->path == '\0')
+        return refuse (record, "give the name of a file", error);
     if (!record->force && g_file_test (record->path, G_FILE_TEST_EXISTS | G_FILE_TEST_IS_SYMLINK))
         return refuse (record, "it is there already; choose another name, or say --force", error);
     if (g_file_test (record->path, G_FILE_TEST_EXISTS) && !g_file_test (record->path, G_FILE_TEST_IS_REGULAR))

@@ -223,6 +223,8 @@ def check_usage():
     for options, hint in ((("--serial", "null"), b"--serial"), (("--mem", "3"), b"mem"), (("stray",), b"stray"), (("--nonsense",), b"--nonsense")):
         done = record("echo", *options)
         expect(done.returncode == 2 and hint in done.stderr and done.stderr.count(b"\n") == 1, done.stderr)
+    done = run("record", "-o", "", "--kernel", guest("echo"), stdin=b"quit\r")
+    expect(done.returncode == 2 and b"name of a file" in done.stderr and done.stdout == b"", done.stderr)
     expect(os.listdir() == [], os.listdir())
 
 
