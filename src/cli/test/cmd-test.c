@@ -264,22 +264,31 @@ make_runs (Session *session, const GPtrArray *runs)
     return code;
 }
 
+/* Returns: the exit code; what was cut off is no list, and no schema. */
+static int
+end_stdout (GError **error)
+{
+    if (fflush (stdout) == 0 && !ferror (stdout))
+        return 0;
+    g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "standard output: %s", g_strerror (errno));
+    return TEST_EXIT_NOT_JUDGED;
+}
+
 static int
 list_runs (const Session *session, const GPtrArray *runs, GError **error)
 {
     const char *json_path = session->options.json;
     json_t *list = test_select_to_json (runs);
     g_autofree char *text = test_document_to_text (list);
-    bool ok = true;
 
     json_decref (list);
     if (json_path != NULL && strcmp (json_path, TEST_STDOUT) != 0)
-        ok = report_write_text ("json", json_path, text, error);
-    else if (json_path != NULL)
+        return report_write_text ("json", json_path, text, error) ? 0 : TEST_EXIT_NOT_JUDGED;
+    if (json_path != NULL)
         fputs (text, stdout);
     for (guint i = 0; json_path == NULL && i < runs->len; i++)
         printf ("%s\n", ((const TestRun *)g_ptr_array_index (runs, i))->name);
-    return ok ? 0 : VMM_EXIT_HOST_ERROR;
+    return end_stdout (error);
 }
 
 /* So that nobody waits in vain. */
@@ -307,12 +316,12 @@ check_places (const TestOptions *options, GError **error)
 }
 
 static int
-print_schema (void)
+print_schema (GError **error)
 {
     g_autofree char *text = test_scenario_schema_json ();
 
     fputs (text, stdout);
-    return 0;
+    return end_stdout (error);
 }
 
 /* Returns: the exit code; with an error set, that of the error is meant. */
@@ -324,11 +333,11 @@ do_test (Session *session, int argc, char **argv, GError **error)
     if (!test_options_parse (&session->options, argc, argv, error))
         return VMM_EXIT_USAGE;
     if (session->options.schema)
-        return print_schema ();
+        return print_schema (error);
     if (!check_places (&session->options, error))
         return VMM_EXIT_USAGE;
     runs = test_select_runs (&session->options, error);
-    if (runs == NULL)
+    if (runs == NULL || !test_options_check_runs (&session->options, runs, error))
         return VMM_EXIT_USAGE;
     if (session->options.list)
         return list_runs (session, runs, error);

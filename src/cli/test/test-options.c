@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MAX_REPEAT 1000000
 #define MAX_RETRIES 1000
@@ -52,6 +53,21 @@ check_scale (const char *text, double *ret_scale, GError **error)
     return false;
 }
 
+/* Whether they are one file, under whatever names. */
+static bool
+is_same_place (const char *a, const char *b)
+{
+    bool named = strcmp (a, TEST_STDOUT) != 0 && strcmp (b, TEST_STDOUT) != 0;
+    g_autofree char *whole_a = g_canonicalize_filename (a, NULL);
+    g_autofree char *whole_b = g_canonicalize_filename (b, NULL);
+    struct stat of_a, of_b;
+
+    if (strcmp (a, b) == 0 || (named && strcmp (whole_a, whole_b) == 0))
+        return true;
+    return named && stat (a, &of_a) == 0 && stat (b, &of_b) == 0 && S_ISREG (of_a.st_mode) &&
+           of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
 /* Two reports at the same place would be none. */
 static bool
 check_reports (const TestOptions *options, GError **error)
@@ -61,7 +77,8 @@ check_reports (const TestOptions *options, GError **error)
     test_options_reports (options, reports);
     for (size_t i = 0; i < TEST_N_REPORTS; i++) {
         for (size_t j = 0; j < i; j++) {
-            if (g_strcmp0 (reports[i].path, reports[j].path) != 0 || reports[i].path == NULL ||
+            if (reports[i].path == NULL || reports[j].path == NULL ||
+                !is_same_place (reports[i].path, reports[j].path) ||
                 g_str_has_prefix (reports[i].path, "/dev/null"))
                 continue;
             g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s \"%s\": --%s goes there already",
@@ -185,6 +202,35 @@ test_options_parse (TestOptions *options, int argc, char **argv, GError **error)
     if (kernel != NULL)
         options->load.machine = add_kernel (options->load.machine, kernel);
     return check (options, memory, scale, error);
+}
+
+/**
+ * test_options_check_runs:
+ * @runs: of TestRun
+ *
+ * Returns: false with %VMM_ERROR_USAGE where a report would take the place of a scenario
+ */
+bool
+test_options_check_runs (const TestOptions *options, const GPtrArray *runs, GError **error)
+{
+    TestReportOption reports[TEST_N_REPORTS];
+    const char *last = "";
+
+    test_options_reports (options, reports);
+    for (guint i = 0; i < runs->len; i++) {
+        const char *file = ((const TestRun *)g_ptr_array_index (runs, i))->file;
+
+        for (size_t j = 0; strcmp (file, last) != 0 && j < TEST_N_REPORTS; j++) {
+            if (reports[j].path == NULL || !is_same_place (reports[j].path, file))
+                continue;
+            g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
+                         "%s \"%s\": this is a scenario: choose another name", reports[j].option,
+                         reports[j].path);
+            return false;
+        }
+        last = file;
+    }
+    return true;
 }
 
 /**

@@ -65,6 +65,7 @@ typedef struct {
 #define TEST_N_REPORTS 4u
 
 bool test_options_parse (TestOptions *options, int argc, char **argv, GError **error);
+bool test_options_check_runs (const TestOptions *options, const GPtrArray *runs, GError **error);
 bool test_options_ask_for_quiet (int argc, char *const *argv);
 void test_options_clear (TestOptions *options);
 void test_options_reports (const TestOptions *options, TestReportOption ret_reports[TEST_N_REPORTS]);

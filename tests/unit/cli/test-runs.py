@@ -156,6 +156,13 @@ def check_places(bench):
         check(code == 2 and err == 'vmm: %s "none/report": its folder does not exist\n' % option[2:], err)
     code, _, err = bench.run("idle.test", "--results", "good.test/logs")
     check(code == 2 and "results" in err, err)
+    before = (bench.folder / "idle.test").read_text()
+    os.link(bench.folder / "idle.test", bench.folder / "link.tap")
+    for option, path in (("--json", "idle.test"), ("--tap", "link.tap"), ("--html", str(bench.folder / "idle.test"))):
+        code, _, err = bench.run("good.test", "idle.test", option, path)
+        check(code == 2 and err == 'vmm: %s "%s": this is a scenario: choose another name\n' % (option[2:], path), err)
+    (bench.folder / "link.tap").unlink()
+    check((bench.folder / "idle.test").read_text() == before, "a scenario was replaced")
 
 
 def check_list(bench):
@@ -166,6 +173,10 @@ def check_list(bench):
     check(code == 0 and [run["axes"] for run in json.loads(out)][0] == {"run": "1"}, out)
     code, out, _ = bench.run("--schema")
     check(code == 0 and "test" in json.loads(out)["groups"], out)
+    for arguments in (["--list", "nap.test"], ["--list", "--json", "-", "nap.test"], ["--schema"]):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            code, _, err = bench.run(*arguments, stdout=full)
+        check(code == 125 and err == "vmm: standard output: No space left on device\n", (arguments, code, err))
 
 
 def check_overrides(bench):

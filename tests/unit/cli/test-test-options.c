@@ -92,6 +92,7 @@ Test (test_options, what_makes_no_sense)
     expect_wrong ("--time-scale nan a", "time-scale \"nan\"");
     expect_wrong ("--json - --tap - a", "tap \"-\": --json goes there already");
     expect_wrong ("--json x --html x a", "html \"x\": --json goes there already");
+    expect_wrong ("--json x --tap ./a/../x a", "tap \"./a/../x\": --json goes there already");
 }
 
 Test (test_options, quiet_is_found_in_what_is_wrong)
