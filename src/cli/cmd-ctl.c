@@ -355,6 +355,7 @@ cmd_ctl (int argc, char **argv)
     g_autoptr (GError) error = NULL;
     int code;
 
+    g_set_prgname ("vmm ctl");
     g_option_context_set_summary (context,
                                   "Tells a machine that was started with --control PATH what to do:\n"
                                   "  status, pause, resume, stop, power-button, events,\n"

@@ -347,6 +347,7 @@ cmd_run (int argc, char **argv)
     g_autoptr (GError) error = NULL;
     int code;
 
+    g_set_prgname ("vmm run");
     if (parse_arguments (&run, argc, argv, &error)) {
         code = run_and_report (&run);
     } else {

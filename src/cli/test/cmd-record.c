@@ -251,6 +251,7 @@ cmd_record (int argc, char **argv)
     g_autoptr (GError) error = NULL;
     int code;
 
+    g_set_prgname ("vmm record");
     g_mutex_init (&record.lock);
     record.record = test_record_new ();
     if (parse_arguments (&record, argc, argv, &error)) {

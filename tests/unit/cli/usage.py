@@ -222,7 +222,9 @@ def check_informative(vmm, folder):
                                (["--print-cmdline", "--append", "quiet"], r"console=ttyS0 panic=-1.* quiet\n"),
                                (["--print-cmdline", "--cmdline", "a b"], r"a b\n"),
                                (["boot", "--version"], r"vmm \d.*\n"),
-                               (["run", "--help"], r"(?s).*COMMAND.*--root.*--out.*Exit codes.*127.*24.*")):
+                               (["record", "--help"], r"(?s)Usage:\n  vmm record .*--passwords.*"), (["ctl", "--help"], r"(?s)Usage:\n  vmm ctl .*"),
+                               (["test", "--help"], r"(?s)Usage:\n  vmm test .*125.*"),
+                               (["run", "--help"], r"(?s)Usage:\n  vmm run .*COMMAND.*--root.*--out.*Exit codes.*127.*24.*")):
         done = run([vmm, *arguments])
         if done.returncode != 0 or done.stderr or not re.fullmatch(pattern, done.stdout):
             return "%s: exit code %d, %r, %r" % (arguments, done.returncode, done.stdout[:300], done.stderr)
