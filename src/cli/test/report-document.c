@@ -311,14 +311,17 @@ test_document_new (json_t *results, const TestDocumentFacts *facts)
 /**
  * test_document_to_text:
  *
- * Returns: (transfer full): @document as JSON text with a newline at its end
+ * Returns: (transfer full): @document as JSON text with a newline at its end. On the standard output of an
+ * action of GitHub, too, nothing in it is a command: see test_text_disarm()
  */
 char *
 test_document_to_text (const json_t *document)
 {
     char *dump = json_dumps (document, JSON_INDENT (2));
-    char *text = g_strconcat (dump != NULL ? dump : "null", "\n", NULL);
+    GString *text = g_string_new (dump != NULL ? dump : "null");
 
     free (dump);
-    return text;
+    g_string_replace (text, "##[", "#\\u0023[", 0);
+    g_string_append_c (text, '\n');
+    return g_string_free (text, FALSE);
 }

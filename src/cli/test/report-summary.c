@@ -115,9 +115,9 @@ append_verdicts (GString *out, json_t *verdicts)
 
     json_object_foreach (verdicts, verdict, count)
     {
-        g_autofree char *clean = test_text_clean (verdict, strlen (verdict));
+        g_autofree char *line = test_text_to_line (verdict);
 
-        g_string_append_printf (out, "; %s %" JSON_INTEGER_FORMAT, clean, json_integer_value (count));
+        g_string_append_printf (out, "; %s %" JSON_INTEGER_FORMAT, line, json_integer_value (count));
     }
 }
 

@@ -129,6 +129,19 @@ def check_junit_hostile(reports):
     check([child.tag for child in case] == ["failure", "system-out"], "a guest made elements")
 
 
+def check_commands(reports):
+    """No report has a command for GitHub in it, and each has the text"""
+    text = "a ##[error]owned ###[group] z"
+    one = fixture.result("a", "fail", "hang", text, consoles=[{"name": "serial", "head": text, "tail": ""}])
+    document = reports.write("document", [one], "no repeats")
+    check("##[" not in document and json.loads(document)["runs"][0]["reason"] == text, document)
+    written = reports.of_runs("junit", one)
+    failure = xml.fromstring(written).find(".//failure")
+    check("##[" not in written and failure.get("message") == text and text in failure.text, written)
+    repeats = {"repeats": [{"name": "a", "runs": 1, "passed": 0, "rate": 0, "verdicts": {"x\n::error::owned": 1}}]}
+    check(not re.search(r"^\s*::", reports.write("summary", repeats), re.M), "a verdict made a line")
+
+
 def check_every_character(reports):
     """Whatever character a guest writes, reports are valid"""
     text = "".join(map(chr, [*range(0x3000), *range(0xd7f0, 0xd800), *range(0xe000, 0xe010), *range(0xfdd0, 0x10010), 0x1fffe, 0x10ffff]))
@@ -309,7 +322,7 @@ def check_broken(reports):
         reports.write("document", value)
 
 
-CHECKS = [check_summary_counts, check_repeats, check_junit, check_junit_schema, check_junit_hostile, check_every_character, check_tap, check_github,
+CHECKS = [check_summary_counts, check_repeats, check_junit, check_junit_schema, check_junit_hostile, check_commands, check_every_character, check_tap, check_github,
           check_summary, check_page_data, check_page_console, check_broken]
 
 
