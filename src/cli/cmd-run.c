@@ -256,6 +256,20 @@ run_command (Run *run, GError **error)
     return result;
 }
 
+/* What a guest says does nothing to the terminal. */
+static void
+show_text (const char *heading, const char *text)
+{
+    const char *p = text;
+
+    fprintf (stderr, "--- %s ---\n", heading);
+    for (; *p != '\0'; p = g_utf8_next_char (p)) {
+        if (!g_unichar_iscntrl (g_utf8_get_char (p)) || *p == '\n' || *p == '\t')
+            fwrite (p, 1, (size_t)(g_utf8_next_char (p) - p), stderr);
+    }
+    fputs (p > text && p[-1] != '\n' ? "\n---\n" : "---\n", stderr);
+}
+
 /* The last lines of the kernel's log. */
 static void
 show_log (const Run *run)
@@ -270,22 +284,38 @@ show_log (const Run *run)
         if (from[-1] == '\n' && lines++ == LOG_LINES)
             break;
     }
-    fputs ("--- the end of the kernel's log ---\n", stderr);
-    for (; *from != '\0'; from = g_utf8_next_char (from)) {
-        /* What a guest says does nothing to the terminal. */
-        if (!g_unichar_iscntrl (g_utf8_get_char (from)) || *from == '\n' || *from == '\t')
-            fwrite (from, 1, (size_t)(g_utf8_next_char (from) - from), stderr);
+    show_text ("the end of the kernel's log", from);
+}
+
+/* Whatever the command made of it: a kernel in trouble is nobody's success. */
+static void
+show_reports (const Run *run, const VmmVerdict *verdict)
+{
+    for (size_t i = 0; i < verdict->n_kernel_reports; i++) {
+        const VmmKernelReport *report = &verdict->kernel_reports[i];
+        g_autofree char *text = NULL;
+
+        if (run->log_path == NULL) {
+            text = g_strdup_printf ("the guest's kernel reports: %s", report->summary);
+            show_text (text, report->text);
+        } else {
+            text = g_strdup_printf ("note: the guest's kernel reports, at line %" G_GUINT64_FORMAT
+                                    " of its log: %s",
+                                    report->line, report->summary);
+            say (run, text);
+        }
     }
-    fputs (from[-1] != '\n' ? "\n---\n" : "---\n", stderr);
 }
 
 static void
 tell (const Run *run, const VmmRunResult *result)
 {
+    show_reports (run, result->verdict);
     if (result->message == NULL)
         return;
     if (result->end == VMM_COMMAND_UNKNOWN) {
-        show_log (run);
+        if (result->verdict->n_kernel_reports == 0)
+            show_log (run);
         if (result->verdict->report != NULL)
             fputs (result->verdict->report, stderr);
     }

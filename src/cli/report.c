@@ -57,6 +57,23 @@ devices_to_json (const VmmVerdict *verdict)
     return devices;
 }
 
+static json_t *
+kernel_reports_to_json (const VmmVerdict *verdict)
+{
+    json_t *reports = json_array ();
+
+    for (size_t i = 0; i < verdict->n_kernel_reports; i++) {
+        const VmmKernelReport *report = &verdict->kernel_reports[i];
+
+        json_array_append_new (reports, json_pack ("{s:s, s:s, s:s, s:o, s:s, s:I}", "kind",
+                                                   vmm_kernel_trouble_to_string (report->kind), "summary",
+                                                   report->summary, "title", report->title, "function",
+                                                   string_or_null (report->function), "text", report->text,
+                                                   "line", (json_int_t)report->line));
+    }
+    return reports;
+}
+
 /**
  * report_verdict_to_json:
  * @v: a machine's
@@ -71,14 +88,15 @@ report_verdict_to_json (const VmmVerdict *v, int64_t start_ns)
 
     getrusage (RUSAGE_SELF, &usage);
     return json_pack (
-        "{s:s, s:i, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:I, s:o, s:o, s:I, s:{s:I, s:I}, s:I}", "verdict",
+        "{s:s, s:i, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:I, s:o, s:o, s:I, s:{s:I, s:I}, s:I, s:o}", "verdict",
         vmm_verdict_kind_to_string (v->kind), "exit_code", v->exit_code, "reason", string_or_null (v->reason),
         "report", string_or_null (v->report), "seconds", "start", seconds_since (start_ns, v->start_ns),
         "first_instruction", seconds_since (start_ns, v->first_instruction_ns), "first_output",
         seconds_since (start_ns, v->first_output_ns), "end", seconds_since (start_ns, v->end_ns), "boots",
         (json_int_t)v->boots, "exits", exits_to_json (v), "devices", devices_to_json (v), "output_bytes",
         (json_int_t)v->output_bytes, "guest_memory", "bytes", (json_int_t)v->guest_memory_bytes, "used_bytes",
-        (json_int_t)v->guest_memory_used_bytes, "max_rss_bytes", (json_int_t)usage.ru_maxrss * 1024);
+        (json_int_t)v->guest_memory_used_bytes, "max_rss_bytes", (json_int_t)usage.ru_maxrss * 1024,
+        "kernel_reports", kernel_reports_to_json (v));
 }
 
 /**

@@ -24,6 +24,7 @@ typedef struct {
     char *name;
     VmmEndpoint *endpoint;
     VmmConsoleWatch watch;
+    VmmKernelLog *log; /* NULL: nobody wants to know what is in it */
     void (*output) (void *user, size_t len);
     void (*takes_stdio) (void *user);
     void *user;
@@ -115,6 +116,8 @@ on_output (void *user, const uint8_t *data, size_t len)
     backend->output (backend->user, len);
     on_port_output (backend, data, len);
     vmm_console_watch_feed (&backend->watch, data, len);
+    if (backend->log != NULL)
+        vmm_kernel_log_feed (backend->log, data, len);
 }
 
 static void
@@ -149,6 +152,8 @@ open_backend (const void *data, const VmmDeviceHost *host, GError **error)
         give_stdio (backend, -1);
     backend->watch.event = host->console_event;
     backend->watch.user = host->user;
+    if (description->name == NULL && host->kernel_report != NULL)
+        backend->log = vmm_kernel_log_new (host->kernel_report, host->user);
     /* What programs of the guest send to each other's hosts is nobody's business. */
     if (description->name == NULL)
         vmm_chardev_set_tap (vmm_endpoint_chardev (endpoint), on_output, backend);
@@ -169,6 +174,8 @@ settle (void *data, GError **error)
     VmmChardev *chardev = vmm_endpoint_chardev (backend->endpoint);
     int lost;
 
+    if (backend->log != NULL)
+        vmm_kernel_log_finish (backend->log);
     vmm_chardev_flush (chardev, FLUSH_PATIENCE_MS);
     lost = vmm_chardev_lost (chardev);
     if (lost != 0)
@@ -183,6 +190,7 @@ close_backend (void *data)
     Backend *backend = data;
 
     vmm_endpoint_free (backend->endpoint);
+    vmm_kernel_log_free (backend->log);
     g_free (backend->name);
     g_free (backend);
 }

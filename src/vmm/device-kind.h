@@ -18,6 +18,7 @@
 #include "devices/virtio/device.h"
 #include "vmm/config.h"
 #include "vmm/console-watch.h"
+#include "vmm/kernel-log.h"
 
 /**
  * VmmDeviceHost:
@@ -28,6 +29,7 @@
  * @output: a console has said @len bytes; any thread
  * @takes_stdio: one that has the program's streams has said something: see @give_stdio; any thread
  * @console_event: and something of meaning among them; any thread
+ * @kernel_report: (nullable): and a report of the kernel's; any thread
  * @user: what these get
  *
  * What a backend may know of its machine; all borrowed for the call, but @context, which outlives the
@@ -41,6 +43,7 @@ typedef struct {
     void (*output) (void *user, size_t len);
     void (*takes_stdio) (void *user);
     VmmConsoleEventFunc console_event;
+    VmmKernelReportFunc kernel_report;
     void *user;
 } VmmDeviceHost;
 

@@ -245,6 +245,19 @@ vmm_machine_on_console_event (void *user, VmmConsoleEvent event, const char *tex
 }
 
 /**
+ * vmm_machine_on_kernel_report:
+ *
+ * On the thread that writes a console: the kernel has reported trouble there.
+ */
+void
+vmm_machine_on_kernel_report (void *user, const VmmKernelReport *report)
+{
+    VmmMachine *machine = user;
+
+    vmm_kernel_reports_add (machine->kernel_reports, report);
+}
+
+/**
  * vmm_machine_on_output:
  *
  * Any thread: a console has said @len bytes.
@@ -275,6 +288,7 @@ vmm_machine_on_console_output (void *user, const uint8_t *data, size_t len)
 
     vmm_machine_on_output (machine, len);
     vmm_console_watch_feed (&machine->console_watch, data, len);
+    vmm_kernel_log_feed (machine->kernel_log, data, len);
 }
 
 /**

@@ -8,6 +8,7 @@
 #include "vmm/board.h"
 #include "vmm/console-watch.h"
 #include "vmm/control.h"
+#include "vmm/kernel-reports.h"
 #include "vmm/machine.h"
 #include "vmm/watchdog.h"
 
@@ -19,9 +20,11 @@ struct _VmmMachine {
     VmmBoard *board;
     VmmInitrd *initrd; /* for the next boot */
     VmmWatchdog *watchdog;
-    VmmConsoleWatch console_watch; /* the vCPU that holds the UART */
-    GPtrArray *early_notices;      /* of char *, from before there was anybody to tell */
-    VmmControl *control;           /* NULL: there is no control socket */
+    VmmConsoleWatch console_watch;    /* the vCPU that holds the UART */
+    VmmKernelLog *kernel_log;         /* the same */
+    VmmKernelReports *kernel_reports; /* of all consoles */
+    GPtrArray *early_notices;         /* of char *, from before there was anybody to tell */
+    VmmControl *control;              /* NULL: there is no control socket */
     VmmMachineEnded ended;
     void *ended_user;
     VmmMachineNotice notice;
@@ -89,6 +92,7 @@ void vmm_machine_on_guest_event (void *user, VmmGuestEvent event, uint32_t arg);
 void vmm_machine_on_vcpu_ended (void *user, unsigned index, VmmArchExit how, char *report);
 void vmm_machine_on_vcpu_active (void *user);
 void vmm_machine_on_console_event (void *user, VmmConsoleEvent event, const char *text);
+void vmm_machine_on_kernel_report (void *user, const VmmKernelReport *report);
 void vmm_machine_on_output (void *user, size_t len);
 void vmm_machine_on_console_output (void *user, const uint8_t *data, size_t len);
 void vmm_machine_on_watchdog (void *user, VmmWatchdogFinding finding, unsigned index, double seconds,

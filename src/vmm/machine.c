@@ -201,6 +201,7 @@ settle_serial (VmmMachine *machine)
     g_autofree char *text = NULL;
     int lost;
 
+    vmm_kernel_log_finish (machine->kernel_log);
     vmm_chardev_flush (serial, FLUSH_PATIENCE_MS);
     lost = vmm_chardev_lost (serial);
     if (lost == 0)
@@ -251,6 +252,7 @@ fill_verdict (VmmMachine *machine)
         v->guest_memory_used_bytes = vmm_board_memory_used (machine->board);
     v->n_devices = machine->config->devices->len;
     v->devices = machine->counts;
+    v->kernel_reports = vmm_kernel_reports_list (machine->kernel_reports, &v->n_kernel_reports);
 }
 
 static gboolean
@@ -320,6 +322,7 @@ vmm_machine_new (const VmmConfig *config, GError **error)
         .output = vmm_machine_on_output,
         .takes_stdio = vmm_machine_on_takes_stdio,
         .console_event = vmm_machine_on_console_event,
+        .kernel_report = vmm_machine_on_kernel_report,
         .user = machine,
     };
 
@@ -332,6 +335,8 @@ vmm_machine_new (const VmmConfig *config, GError **error)
     machine->early_notices = g_ptr_array_new_with_free_func (g_free);
     machine->console_watch.event = vmm_machine_on_console_event;
     machine->console_watch.user = machine;
+    machine->kernel_reports = vmm_kernel_reports_new ();
+    machine->kernel_log = vmm_kernel_log_new (vmm_machine_on_kernel_report, machine);
     g_mutex_init (&machine->lock);
     machine->wake = vmm_timer_new (machine->context, on_wake, machine);
     machine->timeout = vmm_timer_new (machine->context, vmm_machine_on_timeout, machine);
@@ -383,6 +388,8 @@ vmm_machine_free (VmmMachine *machine)
     vmm_backends_free (machine->backends);
     vmm_initrd_free (machine->initrd);
     vmm_endpoint_free (machine->serial);
+    vmm_kernel_log_free (machine->kernel_log);
+    vmm_kernel_reports_free (machine->kernel_reports);
     vmm_timer_clear (&machine->wake);
     vmm_timer_clear (&machine->timeout);
     vmm_timer_clear (&machine->slow_check);

@@ -26,6 +26,10 @@
 /* Of the console, the last so many bytes are kept. */
 #define CONSOLE_MAX (256u << 10)
 #define PATIENCE_US (5 * G_USEC_PER_SEC)
+/* Each byte of the log costs an exit: where nobody reads it only warnings and worse are said, of which a boot
+ * makes hardly any. Not "quiet", which keeps the kernel's WARNING reports back. Before the user's own words.
+ */
+#define WARNINGS_ONLY "loglevel=5"
 
 static void
 free_copy (gpointer data)
@@ -215,10 +219,9 @@ add_initrds (VmmRun *run, VmmConfig *config, GError **error)
             config->first_initrds[config->n_first_initrds++] =
                 (VmmConfigInitrd){run->initrds.fds[i], names[i]};
     }
-    /* Each byte of the log costs an exit: where nobody reads it, only what matters is said. */
-    return (run->log_fd >= 0 || config->cmdline != NULL || config->serial != NULL ||
-            vmm_config_set (config, "append", "quiet", error)) &&
-           vmm_config_set (config, "append", "rdinit=/.vmm/init", error);
+    if (run->log_fd < 0 && config->cmdline == NULL && config->serial == NULL)
+        g_ptr_array_insert (config->appends, 0, g_strdup (WARNINGS_ONLY));
+    return vmm_config_set (config, "append", "rdinit=/.vmm/init", error);
 }
 
 static bool

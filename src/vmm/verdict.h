@@ -9,6 +9,7 @@
 #include <glib.h>
 
 #include "vmm/export.h"
+#include "vmm/kernel-log.h"
 
 G_BEGIN_DECLS
 
@@ -96,6 +97,9 @@ typedef struct {
  * @guest_memory_used_bytes: RAM that the host had to find for it
  * @n_devices: elements of @devices
  * @devices: (array length=n_devices): what went through each device that the configuration added
+ * @n_kernel_reports: elements of @kernel_reports
+ * @kernel_reports: (array length=n_kernel_reports): what trouble a Linux kernel has reported on its consoles,
+ * the first 16 and the last 16 reports; their numbers and lines are those of the console
  *
  * All about the end of a run. It belongs to its machine. Members may be added at the end.
  */
@@ -116,6 +120,8 @@ typedef struct {
     uint64_t guest_memory_used_bytes;
     size_t n_devices;
     const VmmDeviceCount *devices;
+    size_t n_kernel_reports;
+    const VmmKernelReport *kernel_reports;
 } VmmVerdict;
 
 /*

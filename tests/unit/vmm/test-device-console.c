@@ -3,6 +3,7 @@
  * console. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ typedef struct {
     VmmVirtioDevice *device;
     unsigned outputs;
     unsigned asked;
+    unsigned reports;
 } Rig;
 
 static void
@@ -40,6 +42,12 @@ on_takes_stdio (void *user)
 static void
 on_event (void *user, VmmConsoleEvent event, const char *line)
 {
+}
+
+static void
+on_report (void *user, const VmmKernelReport *report)
+{
+    __atomic_add_fetch (&((Rig *)user)->reports, 1, __ATOMIC_SEQ_CST);
 }
 
 static void
@@ -73,6 +81,7 @@ set_up (Rig *rig, const char *value, const char *serial)
     host.context = g_main_context_default ();
     host.config = rig->config;
     host.console_event = on_event;
+    host.kernel_report = on_report;
     host.user = rig;
     env.memory = rig->memory;
     env.loop = rig->loop;
@@ -121,9 +130,9 @@ is_heard (Rig *rig, int ms)
     return left == 0;
 }
 
-/* The guest's side says a word by the queue @tx. */
+/* The guest's side says @text by the queue @tx. */
 static void
-say (Rig *rig, unsigned tx)
+say_text (Rig *rig, unsigned tx, const char *text)
 {
     VmmVirtqHeap heap;
     VmmVirtqDriver *queues[6];
@@ -138,7 +147,8 @@ say (Rig *rig, unsigned tx)
     for (unsigned i = 0; i <= tx; i++)
         vmm_virtio_driver_set_queue (rig->device, i, queues[i]);
     cr_assert (vmm_virtio_driver_start (rig->device));
-    word = vmm_virtq_heap_alloc (&heap, 5);
+    word = vmm_virtq_heap_alloc (&heap, (uint32_t)strlen (text));
+    cr_assert (vmm_guest_memory_write (rig->memory, word.gpa, text, strlen (text)));
     vmm_virtq_driver_add (queues[tx], &word, 1, NULL, 0);
     vmm_virtq_driver_publish (queues[tx]);
     vmm_virtio_device_notify (rig->device, tx);
@@ -149,6 +159,12 @@ say (Rig *rig, unsigned tx)
     }
     for (unsigned i = 0; i <= tx; i++)
         vmm_virtq_driver_free (queues[i]);
+}
+
+static void
+say (Rig *rig, unsigned tx)
+{
+    say_text (rig, tx, "hello");
 }
 
 static const struct {
@@ -183,6 +199,21 @@ Test (device_console, hears_once_the_guest_has_said_something)
         cr_assert_eq (rig.outputs, both[i].tx == 1 ? 1 : 0, "a port is no console");
         vmm_device_kind_find ("console")->give_stdio (rig.backend, rig.in[0]);
         cr_assert (is_heard (&rig, 10000), "%s hears nothing", both[i].value);
+        tear_down (&rig);
+    }
+}
+
+/* What programs send through a port is their own affair. */
+Test (device_console, tells_of_a_kernel_in_trouble_that_has_no_name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS (both); i++) {
+        Rig rig;
+
+        set_up (&rig, both[i].value, "null");
+        say_text (&rig, both[i].tx, "hello\nKernel panic - not syncing: here\n");
+        vmm_virtio_device_set_status (rig.device, 0);
+        cr_assert (vmm_device_kind_find ("console")->settle (rig.backend, NULL));
+        cr_assert_eq (rig.reports, both[i].tx == 1 ? 1 : 0, "%u reports of %s", rig.reports, both[i].value);
         tear_down (&rig);
     }
 }

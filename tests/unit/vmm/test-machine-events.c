@@ -30,6 +30,8 @@ init (Fixture *f)
     f->machine.wake = vmm_timer_new (NULL, on_wake, &f->machine);
     f->machine.console_watch.event = vmm_machine_on_console_event;
     f->machine.console_watch.user = &f->machine;
+    f->machine.kernel_reports = vmm_kernel_reports_new ();
+    f->machine.kernel_log = vmm_kernel_log_new (vmm_machine_on_kernel_report, &f->machine);
 }
 
 static void
@@ -39,6 +41,8 @@ clear (Fixture *f)
     g_free (f->machine.reason);
     g_free (f->machine.report);
     g_free (f->machine.panic_message);
+    vmm_kernel_log_free (f->machine.kernel_log);
+    vmm_kernel_reports_free (f->machine.kernel_reports);
     g_mutex_clear (&f->machine.lock);
     vmm_config_free (f->config);
 }
@@ -94,5 +98,26 @@ Test (machine_events, a_timeout_while_there_is_no_board_is_a_timeout)
     vmm_machine_on_timeout (&f.machine);
     cr_assert_eq (f.machine.kind, VMM_VERDICT_TIMEOUT);
     cr_assert_str_eq (f.machine.reason, "the guest was not done after 1 s");
+    clear (&f);
+}
+
+Test (machine_events, the_kernels_reports_are_kept)
+{
+    const VmmKernelReport *reports;
+    Fixture f;
+    size_t n;
+
+    init (&f);
+    say (&f, "[    1.000000] WARNING: CPU: 0 PID: 1 at kernel/x.c:7 f+0x1/0x2\n[    1.000001] Call Trace:\n"
+             "[    1.000002]  f+0x1/0x2\n[    1.000003] ---[ end trace 0000000000000000 ]---\n");
+    say (&f, "[    2.000000] Kernel panic - not syncing: here\n");
+    vmm_kernel_log_finish (f.machine.kernel_log);
+    reports = vmm_kernel_reports_list (f.machine.kernel_reports, &n);
+    cr_assert_eq (n, 2);
+    cr_assert_eq (reports[0].kind, VMM_KERNEL_WARNING);
+    cr_assert_eq (reports[0].line, 1);
+    cr_assert_str_eq (reports[0].function, "f");
+    cr_assert_eq (reports[1].kind, VMM_KERNEL_PANIC);
+    cr_assert_eq (reports[1].line, 5);
     clear (&f);
 }
