@@ -62,6 +62,8 @@ keep_end (TestWorker *worker, const VmmVerdict *verdict)
     if (end->kind == VMM_VERDICT_HANG && report != NULL && json_array_size (worker->samples) == 0)
         test_worker_keep_sample (worker, verdict->end_ns / 1000, verdict->report);
     end->json = report_verdict_to_json (verdict, worker->start_us * 1000);
+    /* The result has them itself, of all consoles. */
+    json_object_del (end->json, "kernel_reports");
     end->first_instruction = since_start (worker, verdict->first_instruction_ns);
     end->first_output = since_start (worker, verdict->first_output_ns);
     end->end = since_start (worker, verdict->end_ns);
