@@ -10,9 +10,10 @@
  * had its say.
  *
  * It must not outlive its parent. The kernel sends it SIGTERM when that dies, upon which it ends in good
- * order; one that is stuck is ended by an alarm. It leads a process group of its own, so that the Ctrl-C of a
- * terminal reaches the parent alone, which then ends its children one by one; and what the worker may have
- * started itself goes with it.
+ * order; one that is stuck then is ended by an alarm. (As long as the parent lives, that is the parent's to
+ * do: it may have been stopped, and the child waits for it rightly.) It leads a process group of its own, so
+ * that the Ctrl-C of a terminal reaches the parent alone, which then ends its children one by one; and what
+ * the worker may have started itself goes with it.
  */
 #include "child.h"
 
@@ -27,6 +28,7 @@
 #define READ_SIZE 65536u
 /* Exit code of a child that had no parent any more. */
 #define EXIT_ORPHAN 1
+#define ALARM_AGAIN_SECONDS 10u
 
 struct _TestChild {
     pid_t pid;
@@ -51,12 +53,25 @@ redirect (int words)
         close (null);
 }
 
+/* In a child: for on_alarm(). */
+static pid_t parent_of_this;
+
 static void
-take_default_signals (const TestChildSetup *setup)
+on_alarm (int signal)
 {
+    if (getppid () != parent_of_this)
+        _exit (EXIT_ORPHAN);
+    alarm (ALARM_AGAIN_SECONDS);
+}
+
+static void
+take_default_signals (const TestChildSetup *setup, pid_t parent)
+{
+    const struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
     sigset_t mask = *setup->mask;
 
-    signal (SIGALRM, SIG_DFL);
+    parent_of_this = parent;
+    sigaction (SIGALRM, &action, NULL);
     sigdelset (&mask, SIGALRM);
     sigprocmask (SIG_SETMASK, &mask, NULL);
     alarm (setup->alarm_seconds);
@@ -72,7 +87,7 @@ child_main (const TestChildSetup *setup, pid_t parent, int events, int words)
     setpgid (0, 0);
     setup->close_parents (setup->user);
     redirect (words);
-    take_default_signals (setup);
+    take_default_signals (setup, parent);
     /* Not exit(): what is to be done at the parent's exit is its own affair. */
     _exit (setup->worker (setup->run, setup->results, events));
 }

@@ -22,7 +22,7 @@ typedef int (*TestWorkerFunc) (const TestRun *run, const char *results, int even
  * @worker: what the child does
  * @run: what for
  * @results: (nullable): the folder for the run's logs
- * @alarm_seconds: the child ends then at the latest, whatever became of its parent; 0: never
+ * @alarm_seconds: the child ends then at the latest if its parent has died; 0: never
  * @mask: the signals that it has blocked
  * @close_parents: closes the descriptors that are the parent's alone
  * @user: what @close_parents gets

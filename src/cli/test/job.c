@@ -151,7 +151,7 @@ find_fault (const TestJob *job, int status, const json_t *result)
     g_autofree char *told =
         verdict != NULL ? g_strdup_printf (", after it had told its verdict, %s", verdict) : g_strdup ("");
 
-    if (job->killed)
+    if (job->killed && WIFSIGNALED (status))
         return g_strdup_printf (
             "its worker did not end, long after the run's time of %.0f s, and was killed%s",
             (double)job->run->timeout_us / SECOND, told);

@@ -11,6 +11,10 @@
  *
  * Whatever ends the pool early, a signal or a failure, ends it the same way: nothing more is started, the
  * workers are asked to end and killed when they do not, and each job has a result in the end.
+ *
+ * A worker that is late is killed. But a pool that was stopped itself (Ctrl-Z), or that had to wait for
+ * somebody who reads its lines, is the one who is late: what workers had to say waits in their pipes then,
+ * and they have time to say it.
  */
 #include "pool.h"
 
@@ -30,6 +34,8 @@
 #define WORKER_BYTES (UINT64_C (24) << 20)
 /* How often a job may be passed over by smaller ones. */
 #define PATIENCE 16u
+/* So much later than it wanted, the pool was held up. */
+#define HELD_UP_US SECOND
 #define MAX_ALARM_SECONDS (INT64_C (1) << 30)
 
 struct _TestPool {
@@ -363,9 +369,22 @@ reap (TestPool *pool)
     }
 }
 
+/* Workers could not get rid of what they had to say. */
+static void
+give_time (TestPool *pool)
+{
+    for (guint i = 0; i < pool->running->len; i++) {
+        TestJob *job = g_ptr_array_index (pool->running, i);
+
+        job->kill_us = MAX (job->kill_us, pool->now_us + pool->options.grace_us);
+    }
+}
+
 static void
 on_signal (TestPool *pool, int signal)
 {
+    if (signal == SIGCONT)
+        give_time (pool);
     if (signal == SIGWINCH || signal == SIGCONT) {
         void (*tell) (void *) = signal == SIGWINCH ? pool->view.resized : pool->view.continued;
 
@@ -438,7 +457,7 @@ static void
 wait_for_something (TestPool *pool)
 {
     g_autofree struct pollfd *fds = g_new0 (struct pollfd, 1 + 2 * (gsize)pool->running->len);
-    int64_t wait_us = find_next_time (pool) - pool->now_us;
+    int64_t before_us = pool->now_us, wait_us = find_next_time (pool) - before_us;
     nfds_t n = 0;
 
     fds[n++] = (struct pollfd){.fd = pool->signal_fd, .events = POLLIN};
@@ -450,6 +469,8 @@ wait_for_something (TestPool *pool)
     }
     poll (fds, n, (int)CLAMP (wait_us / 1000 + 1, 0, G_MAXINT / 2));
     pool->now_us = g_get_monotonic_time ();
+    if (pool->now_us - before_us - HELD_UP_US > MAX (wait_us, 0))
+        give_time (pool);
 }
 
 /**

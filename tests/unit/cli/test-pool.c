@@ -53,7 +53,10 @@ TestSuite (pool, .init = begin, .timeout = 60);
 static void
 say (int fd, const char *line)
 {
-    (void)!write (fd, line, strlen (line));
+    ssize_t n = 1;
+
+    for (size_t len = strlen (line); len > 0 && n > 0; line += n, len -= (size_t)n)
+        n = write (fd, line, len);
 }
 
 static void
@@ -196,6 +199,13 @@ worker (const TestRun *run, const char *results, int fd)
                  "31mhi\\n\"}\n"
                  "{\"event\":\"step\",\"index\":0,\"name\":\"log in\",\"state\":\"begin\",\"t\":1.5}\n");
         g_usleep (50 * 1000);
+        say_result (fd, "passed");
+    } else if (strcmp (what, "much") == 0) {
+        g_autofree char *text = g_strnfill (300000, 'x');
+        g_autofree char *line = g_strdup_printf ("{\"event\":\"\",\"text\":\"%s\"}\n", text);
+
+        atomic_fetch_add (&shared->runs, 1);
+        say (fd, line);
         say_result (fd, "passed");
     } else if (strcmp (what, "deaf") == 0) {
         wait_for_ever (true);
@@ -444,6 +454,59 @@ Test (pool, one_that_does_not_end_is_killed)
     expect (rig, 0, "error", "host-error", "did not end");
     cr_expect_lt (g_get_monotonic_time () - start_us, 20 * SECOND);
     expect_no_children ();
+}
+
+/* Is held up, once the worker writes more than its pipe takes, for longer than that may take. */
+static int64_t
+be_held_up (void *user, int64_t now_us)
+{
+    bool *stops = user;
+
+    if (atomic_load (&shared->runs) == 0)
+        return now_us + 10 * MS;
+    atomic_store (&shared->runs, 0);
+    if (*stops)
+        raise (SIGSTOP);
+    else
+        g_usleep (1500 * 1000);
+    return G_MAXINT64;
+}
+
+static bool
+run_and_be_held_up (bool stops)
+{
+    g_autoptr (Rig) rig = rig_new ();
+    const TestPoolView view = {.draw = be_held_up};
+    g_autoptr (TestPool) pool = NULL;
+
+    add (rig, "a", "much", 1)->timeout_us = 200 * MS;
+    rig->options.overtime_us = 100 * MS;
+    rig->options.grace_us = 20 * SECOND;
+    pool = test_pool_new (rig->runs, &rig->options, &view, &stops);
+    test_pool_run (pool);
+    rig->results = test_pool_get_results (pool);
+    expect (rig, 0, "pass", "passed", "because");
+    return strcmp (get (rig, 0, "status"), "pass") == 0;
+}
+
+Test (pool, who_was_stopped_itself_calls_nobody_late)
+{
+    pid_t pid = fork ();
+    int status;
+
+    if (pid == 0)
+        _exit (run_and_be_held_up (true) ? 0 : 1);
+    cr_assert_eq (waitpid (pid, &status, WUNTRACED), pid);
+    cr_assert (WIFSTOPPED (status));
+    g_usleep (500 * 1000);
+    kill (pid, SIGCONT);
+    waitpid (pid, &status, 0);
+    cr_expect (WIFEXITED (status) && WEXITSTATUS (status) == 0);
+}
+
+Test (pool, who_was_held_up_calls_nobody_late)
+{
+    cr_expect (run_and_be_held_up (false));
 }
 
 Test (pool, the_budget_of_cpus_holds)
