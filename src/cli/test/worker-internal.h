@@ -12,8 +12,8 @@
 #include "worker-search.h"
 #include "worker.h"
 
-/* Of a command's output: what a result holds at most. */
-#define TEST_OUTPUT_MAX 20480u
+/* Of a command's output: what a result holds at most, where each byte is replaced by a character of three. */
+#define TEST_OUTPUT_MAX 50000u
 /* Of a line for people, in bytes. */
 #define TEST_REASON_MAX 4096u
 #define TEST_SAMPLES 3u

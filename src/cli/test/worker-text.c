@@ -57,6 +57,11 @@ test_worker_text_to_json (const char *text, size_t max)
 
     if (text == NULL)
         return json_null ();
+    if (len > max) {
+        /* Not in the middle of a character. */
+        while (max > 0 && ((uint8_t)text[max] & 0xc0) == 0x80)
+            max--;
+    }
     test_text_append_valid (valid, (const uint8_t *)text, MIN (len, max));
     if (len > max)
         g_string_append (valid, "…");

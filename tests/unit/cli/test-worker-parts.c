@@ -288,6 +288,9 @@ Test (worker_text, results_hold_valid_text_of_bounded_length)
     cr_expect_str_eq (line, "ab c\xef\xbf\xbd");
     cr_expect_str_eq (json_string_value (json), "xxxxxxxxxx…");
     json_decref (json);
+    json = test_worker_text_to_json ("12345678äöü", 11);
+    cr_expect_str_eq (json_string_value (json), "12345678ä…");
+    json_decref (json);
     json = test_worker_text_to_json ("\xff", 10);
     cr_expect_str_eq (json_string_value (json), "\xef\xbf\xbd");
     json_decref (json);
