@@ -456,6 +456,9 @@ test_command_end (TestWorker *worker)
     }
     if (command->held != NULL)
         let_go (command, command->held->len);
+    /* The step's command has ended, and only the mark behind its standard error was on its way. */
+    if (command->mark != NULL)
+        judge (worker);
     if (worker->run->command == NULL || command->said == NULL)
         return;
     result->out = test_worker_excerpt (command->said);

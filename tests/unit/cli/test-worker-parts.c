@@ -207,6 +207,30 @@ Test (worker_verdict, reports_behind_the_last_step_count)
     clear (&f);
 }
 
+/* Its standard error had still to be marked when the machine ended. */
+Test (worker_verdict, a_command_that_has_ended_counts)
+{
+    Fixture f;
+    TestStep *step;
+
+    init (&f);
+    step = f.run->steps->pdata[0];
+    step->action = TEST_ACTION_RUN;
+    step->text = g_strdup ("poweroff -d 0 &");
+    f.worker.phase = TEST_PHASE_RUN;
+    f.worker.done[0].state = TEST_STEP_BEGUN;
+    f.worker.command.mark = g_strdup ("mark");
+    f.worker.command.output = g_bytes_new_static ("bye\n", 4);
+    f.worker.command.out.fd = f.worker.command.err.fd = -1;
+    f.worker.command.out.theirs = f.worker.command.err.theirs = -1;
+    end (&f, VMM_VERDICT_POWEROFF, "the guest powered off");
+    test_command_end (&f.worker);
+    conclude (&f, "passed", "all steps have passed");
+    cr_assert_eq (f.worker.done[0].state, TEST_STEP_PASSED);
+    cr_assert_str_eq (f.worker.done[0].out, "bye\n");
+    clear (&f);
+}
+
 Test (worker_verdict, a_kernel_with_two_consoles_says_it_once)
 {
     Fixture f;
