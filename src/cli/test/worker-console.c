@@ -16,20 +16,36 @@
 #define HEAD_MAX (64u << 10)
 #define TAIL_MAX (128u << 10)
 #define LOGS_MAX 10000u
+/* Of a name, which may be of 255 bytes; the matrix makes longer ones. */
+#define LOG_NAME_MAX 200u
+
+static char *
+name_log (const TestConsole *console)
+{
+    const char *run = console->worker->run->name;
+    size_t len = MIN (strlen (run), LOG_NAME_MAX - MIN (strlen (console->name), LOG_NAME_MAX));
+    char *name;
+
+    /* Not inside of a character. */
+    while (len > 0 && ((unsigned char)run[len] & 0xc0) == 0x80)
+        len--;
+    name = g_strdup_printf ("%.*s.%s", (int)len, run, console->name);
+    for (char *p = name; *p != '\0'; p++) {
+        if (*p == '/' || (unsigned char)*p <= ' ' || *p == 0x7f)
+            *p = '_';
+    }
+    return name;
+}
 
 /* Never the same one twice: logs of a run that is repeated stand beside each other. */
 static bool
 open_log (TestConsole *console, GError **error)
 {
     const char *folder = console->worker->results;
-    g_autofree char *base = g_strdup_printf ("%s.%s", console->worker->run->name, console->name);
+    g_autofree char *base = name_log (console);
 
     if (folder == NULL)
         return true;
-    for (char *p = base; *p != '\0'; p++) {
-        if (*p == '/' || (unsigned char)*p <= ' ' || *p == 0x7f)
-            *p = '_';
-    }
     for (unsigned i = 1; i < LOGS_MAX && console->log_fd < 0; i++) {
         g_autofree char *name =
             i == 1 ? g_strdup_printf ("%s.log", base) : g_strdup_printf ("%s.%u.log", base, i);

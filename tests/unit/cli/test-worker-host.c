@@ -263,6 +263,30 @@ Test (worker_host, logs_hold_all_and_replace_nothing, .timeout = 60)
     test_run_free (run);
 }
 
+Test (worker_host, logs_of_runs_with_long_names, .timeout = 60)
+{
+    need_kvm ();
+    TestRun *run = ended_run ();
+    g_autofree char *names = NULL;
+
+    g_free (run->name);
+    run->name = g_strnfill (300, 'n');
+    /* Where it is cut is in the middle of a character. */
+    memcpy (run->name + 193, "\xc3\xa4", 2);
+    for (unsigned i = 0; i < 2; i++) {
+        int fd;
+        pid_t child = start_worker (run, folder, &fd);
+        Told told = hear (child, fd);
+
+        check_verdict (&told, "passed", "");
+        told_clear (&told);
+    }
+    names = names_in (folder);
+    cr_assert (g_str_has_suffix (names, "n.serial.log"), "%s", names);
+    cr_assert (g_utf8_validate (names, -1, NULL), "%s", names);
+    test_run_free (run);
+}
+
 Test (worker_host, logs_without_a_folder, .timeout = 60)
 {
     need_kvm ();
