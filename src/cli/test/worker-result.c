@@ -2,7 +2,11 @@
 /* The result of a run, as JSON: what all reports are made of. */
 #include <string.h>
 
+#include "child.h"
 #include "worker-internal.h"
+
+/* With a line's end, and what is around it. */
+#define RESULT_MAX (TEST_CHILD_LINE_MAX - 4096u)
 
 static json_t *
 strings (char **list)
@@ -142,10 +146,49 @@ notes_to_json (const TestWorker *worker)
     return notes;
 }
 
+static bool
+is_too_long (const json_t *result)
+{
+    return json_dumpb (result, NULL, 0, JSON_COMPACT) > RESULT_MAX;
+}
+
+static void
+drop (json_t *list, const char *key, json_t *(*make_empty) (void))
+{
+    for (size_t i = 0; i < json_array_size (list); i++)
+        json_object_set_new (json_array_get (list, i), key, make_empty ());
+}
+
+static json_t *
+make_text (void)
+{
+    return json_string ("");
+}
+
+/* A byte of a guest may need six in JSON, and a scenario may have many consoles and commands. What tells
+ * least goes first. */
+static void
+shorten (json_t *result)
+{
+    json_t *steps = json_object_get (result, "steps"), *consoles = json_object_get (result, "consoles");
+
+    if (!is_too_long (result))
+        return;
+    json_array_append_new (json_object_get (result, "notes"),
+                           json_string ("the run has said more than a result holds: some of it is left out"));
+    drop (steps, "stdout", json_null);
+    drop (steps, "stderr", json_null);
+    if (!is_too_long (result))
+        return;
+    drop (consoles, "head", make_text);
+    if (is_too_long (result))
+        drop (consoles, "tail", make_text);
+}
+
 /**
  * test_worker_result:
  *
- * Returns: (transfer full): all about the run, which has its verdict
+ * Returns: (transfer full): all about the run, which has its verdict; not longer than its parent takes
  */
 json_t *
 test_worker_result (TestWorker *worker)
@@ -174,5 +217,6 @@ test_worker_result (TestWorker *worker)
                          worker->command_end.json != NULL ? json_incref (worker->command_end.json)
                                                           : json_null ());
     json_object_set_new (result, "notes", notes_to_json (worker));
+    shorten (result);
     return result;
 }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "worker-internal.h"
 
 /* A worker whose machine has just ended. */
@@ -261,6 +262,31 @@ Test (worker_verdict, reports_are_bounded)
     vmm_kernel_log_finish (f.console->log);
     cr_assert_leq (json_array_size (f.worker.reports), 100);
     cr_assert_str_eq (f.worker.trouble.reason, "kernel panic: 0");
+    clear (&f);
+}
+
+/* As much as its parent takes, whatever the guest says. */
+Test (worker_verdict, results_are_bounded)
+{
+    Fixture f;
+    g_autofree char *text = g_strnfill (300000, '\x01');
+    json_t *result;
+
+    init (&f);
+    for (unsigned i = 1; i < 31; i++) {
+        g_autofree char *name = g_strdup_printf ("port%u", i);
+        TestConsole *console = test_console_new (&f.worker, name, -1, NULL);
+
+        test_capture_feed (console->capture, (const uint8_t *)text, 300000);
+        g_ptr_array_add (f.worker.consoles, console);
+    }
+    f.worker.done[0].out = g_strndup (text, 20000);
+    test_worker_fail (&f.worker, "timeout", "it took too long");
+    result = test_worker_result (&f.worker);
+    cr_assert_lt (json_dumpb (result, NULL, 0, JSON_COMPACT), TEST_CHILD_LINE_MAX - 4096);
+    cr_assert_eq (json_array_size (json_object_get (result, "notes")), 1);
+    cr_assert_eq (json_array_size (json_object_get (result, "consoles")), 31);
+    json_decref (result);
     clear (&f);
 }
 
