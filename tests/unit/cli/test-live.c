@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pty.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,9 @@
 #define SECOND INT64_C (1000000)
 #define MAX_ROWS 200u
 #define MAX_COLUMNS 200u
+/* Nothing that is drawn has this byte. */
+#define MARK "\001"
+#define PATIENCE_MS 10000
 
 typedef struct {
     int master, slave;
@@ -91,14 +95,35 @@ put (Screen *screen, char c)
     screen->cells[screen->row][screen->column++] = c;
 }
 
+/* A terminal's other end gets what was written some time later: all of it has come when this mark has. */
+static char *
+read_all (Screen *screen)
+{
+    struct pollfd slave = {.fd = screen->slave, .events = POLLOUT};
+    struct pollfd master = {.fd = screen->master, .events = POLLIN};
+    GString *text = g_string_new (NULL);
+
+    if (poll (&slave, 1, 0) != 1)
+        return g_string_free (text, FALSE);
+    cr_assert_eq (write (screen->slave, MARK, 1), 1);
+    while (!g_str_has_suffix (text->str, MARK)) {
+        char bytes[4096];
+        ssize_t n;
+
+        cr_assert_eq (poll (&master, 1, PATIENCE_MS), 1, "the terminal has lost something");
+        n = read (screen->master, bytes, sizeof bytes);
+        g_string_append_len (text, bytes, MAX (n, 0));
+    }
+    g_string_truncate (text, text->len - 1);
+    return g_string_free (text, FALSE);
+}
+
 static void
 take (Screen *screen)
 {
-    char bytes[65536];
-    ssize_t n = read (screen->master, bytes, sizeof bytes - 1);
+    g_autofree char *bytes = read_all (screen);
 
-    bytes[MAX (n, 0)] = '\0';
-    screen->bytes += (size_t)MAX (n, 0);
+    screen->bytes += strlen (bytes);
     for (const char *p = bytes; *p != '\0';) {
         if (*p == '\033') {
             p = obey (screen, p);
