@@ -11,7 +11,7 @@ build='gcc musl-tools meson ninja-build pkg-config binutils libc6-dev libglib2.0
 run='busybox-static qemu-system-x86 e2fsprogs python3 dpkg'
 # Unit tests, ACPI tables, the lints, man pages, fuzzing, the page that vmm test writes.
 test='libcriterion-dev acpica-tools clang clang-format-14 libclang-rt-14-dev mandoc
-    git ca-certificates libgcc-12-dev qemu-utils iproute2 fio iperf3 debootstrap
+    git ca-certificates make libelf1 libgcc-12-dev qemu-utils iproute2 fio iperf3 debootstrap expect python3-yaml
     chromium chromium-driver'
 
 [ $# -gt 0 ] || set -- build

@@ -6,7 +6,7 @@ import re
 
 import common
 
-LICENSED = ("*.c", "*.h", "*.S", "*.ld", "*.py", "*.sh", "*.toml", "meson.build", "meson_options.txt", "*.map", "*.[1-8]", "*.rs", "*.dict")
+LICENSED = ("*.c", "*.h", "*.S", "*.ld", "*.py", "*.sh", "*.toml", "*.test", "*.ini", "*.yml", "meson.build", "meson_options.txt", "*.map", "*.[1-8]", "*.rs", "*.dict")
 IDENTIFIER = "SPDX-License-Identifier: Apache-2.0"
 MAX_LINES = 600
 MAX_LINES_OF_TESTS = 800  # a test file goes by its subject
