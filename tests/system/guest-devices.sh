@@ -259,7 +259,8 @@ device_act() {
     release) umount /hold || fault "/hold cannot be unmounted" ;;
     root) # a real system takes over; it is the console's user who ends it
         mkdir -p /newroot
-        mount -t ext4 "/dev/$(disk_name "$2")" /newroot && exec switch_root /newroot /sbin/init
+        init=$(sed -n 's/.* init=\([^ ]*\).*/\1/p' /proc/cmdline)
+        mount -t ext4 "/dev/$(disk_name "$2")" /newroot && exec switch_root /newroot "${init:-/sbin/init}"
         fault "the root file system on $2 cannot be used" ;;
     say) echo "@said: $2" ;;
     wait) read -r _ ;; # for a line on the console

@@ -8,11 +8,11 @@ import stat
 import subprocess
 from pathlib import Path
 
-from . import hang, stubs
+from . import stubs
 
 HERE = Path(__file__).resolve().parent.parent
 # What a guest kernel may need and has as modules only.
-GUEST_MODULES = ["pvpanic", "pvpanic-pci", "pvpanic-mmio", "evdev"]
+GUEST_MODULES = ["pvpanic", "pvpanic-pci", "pvpanic-mmio", "evdev", "button"]
 DEVICE_MODULES = ["crc32c_intel", "crc32c_generic", "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console",
                   "virtio_rng", "virtio_balloon", "vmw_vsock_virtio_transport", "af_packet", "libcrc32c", "ext4"]
 # What busybox lacks, and where it is on a host that has it.
@@ -99,9 +99,6 @@ def guest_modules(kernel):
     """A second initrd, with modules of one kernel; the guest sees both as one tree."""
     archive = Cpio()
     _add_modules(archive, kernel.with_dependencies(GUEST_MODULES))
-    donor = kernel.find_module(hang.DONOR)
-    if donor:
-        archive.file("modules/hang.ko", hang.make(donor))
     return archive.close()
 
 
@@ -113,9 +110,9 @@ def device_modules(kernel):
 
 
 def add_modules_folder(folder, kernel):
-    """The same drivers as files, as `vmm run --modules` takes them."""
+    """The same drivers as files, where `vmm run` and `vmm test` look for those of a kernel in the folder."""
     for name, data in kernel.with_dependencies(DEVICE_MODULES):
-        path = folder / "kernel" / name
+        path = folder / "modules" / kernel.release / "kernel" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 

@@ -7,6 +7,8 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from . import judge
+
 
 @dataclass
 class Scenario:
@@ -14,7 +16,6 @@ class Scenario:
 
     name: str
     kernel: str = ""
-    kernels: list = field(default_factory=list)
     initrd: list = field(default_factory=lambda: ["guest"])
     action: str = ""
     append: str = ""
@@ -26,8 +27,7 @@ class Scenario:
     transport: str = ""
     transports: list = field(default_factory=list)
     own_machine: bool = False
-    rootfs: bool = False
-    many: list = field(default_factory=list)
+    needs: list = field(default_factory=list)
     tty: bool = False
     script: str = ""
     timeout: float = 90
@@ -36,14 +36,30 @@ class Scenario:
     exit: object = 0
     console: list = field(default_factory=list)
     console_not: list = field(default_factory=list)
-    check: list = field(default_factory=list)
     json: dict = field(default_factory=dict)
     write_json: bool = True
     termios: str = ""
-    max_seconds: float = 0
-    program: str = "vmm"
     command: list = field(default_factory=list)
     wrap: list = field(default_factory=list)
+
+    @property
+    def needed(self):
+        """What has to be fetched for it."""
+        return set(self.needs) | ({self.kernel} if self.kernel else set())
+
+    @property
+    def tests_devices(self):
+        """The guest tells of its devices what is wrong with them, and that it has come to the end."""
+        return bool(re.search(r"\bend\b|\bend-with-errors\b", self.action))
+
+    @property
+    def weight(self):
+        return self.timeout
+
+    def judge(self, folder):
+        """Yield (name, [what is wrong], seconds)."""
+        elapsed = judge.read_result(folder).get("elapsed_us")
+        yield self.name, judge.find_faults(self, folder), int(elapsed) / 1e6 if elapsed else None
 
     def arguments(self, inputs, outputs):
         """Return vmm's arguments, with the paths that hold on the machine which runs it."""
@@ -51,8 +67,6 @@ class Scenario:
         found += ["--transport", self.transport] if self.transport else []
         if self.kernel:
             found += ["--kernel", f"{inputs}/kernels/{self.kernel}", "--mem", self.mem]
-            if self.command:
-                found += ["--modules", f"{inputs}/modules/{self.kernel}"]
             for name in self.initrd if not self.command else []:
                 image = f"{name}-{self.kernel}" if name in ("modules", "devices") else name
                 found += ["--initrd", f"{inputs}/initrd/{image}.img"]
@@ -61,11 +75,9 @@ class Scenario:
                 found += ["--append", " ".join(words)]
             if self.cpus:
                 found += ["--cpus", self.cpus]
-            if self.write_json:
-                found += ["--json", f"{outputs}/vmm.json"]
-        several = [word.replace("{n}", str(number)) for entry in self.many for number in range(entry["count"]) for word in entry["args"]]
+            found += ["--json", f"{outputs}/vmm.json"] if self.write_json else []
         tail = ["--", *self.command] if self.command else []
-        return found + [_fill_in(arg, inputs, outputs) for arg in self.args + several + tail]
+        return found + [_fill_in(arg, inputs, outputs) for arg in self.args + tail]
 
     def write_job(self, folder, inputs, outputs, scale):
         """Write the job's script and its typist's script; `inputs` and `outputs` are as the job will see them."""
@@ -78,9 +90,9 @@ class Scenario:
             script = re.sub(r"^(expect|run) (\d+)", lambda found: f"{found[1]} {int(found[2]) * scale:g}", self.script, flags=re.M)
             (folder / "script").write_text(_fill_in(script, inputs, outputs))
             drive += ["--script", f"{inputs}/jobs/{folder.name}/script"]
-        command = drive + ["--"] + self.wrap + [f"{inputs}/bin/{self.program}"] + self.arguments(inputs, outputs)
+        command = drive + ["--"] + self.wrap + [f"{inputs}/bin/vmm"] + self.arguments(inputs, outputs)
         lines = ["# SPDX-License-Identifier: Apache-2.0", f"export IN={shlex.quote(inputs)} OUT={shlex.quote(outputs)}"]
-        if "TMP" in self.setup + self.after or "{tmp}" in f"{self.args}{self.many}{self.script}":
+        if "TMP" in self.setup + self.after or "{tmp}" in f"{self.args}{self.script}":
             lines += [f"export TMP={shlex.quote(outputs)}.tmp; mkdir -p $TMP; trap 'rm -rf $TMP' EXIT"]
         # Busybox's applets, and what the bed brings.
         lines += ["export PATH=$IN/bin:$PATH:/usr/sbin:/sbin"] if self.setup or self.after or "run " in self.script else []
@@ -92,22 +104,20 @@ class Scenario:
 
 
 def _fill_in(text, inputs, outputs):
-    for key, value in {"{in}": inputs, "{out}": outputs, "{tmp}": outputs + ".tmp", "{long}": "x=" + "y" * 4998}.items():
+    for key, value in {"{in}": inputs, "{out}": outputs, "{tmp}": outputs + ".tmp"}.items():
         text = text.replace(key, value)
     return text
 
 
 def _expand(table, path):
-    """One table gives one scenario, or one for each kernel or transport that it names."""
+    """One table gives one scenario, or one for each transport that it names."""
     known = {entry.name for entry in fields(Scenario)}
     unknown = set(table) - known
     if unknown or "name" not in table:
         raise ValueError(f"{path}: {table.get('name', 'a scenario')}: unknown or missing keys: {sorted(unknown) or 'name'}")
-    found = [table]
-    for several, one in (("kernels", "kernel"), ("transports", "transport")):
-        if table.get(several):
-            found = [{**each, "name": f"{each['name']}/{value}", one: value} for each in found for value in table[several]]
-    return [Scenario(**each) for each in found]
+    if not table.get("transports"):
+        return [Scenario(**table)]
+    return [Scenario(**{**table, "name": f"{table['name']}/{value}", "transport": value}) for value in table["transports"]]
 
 
 def load(folder):
