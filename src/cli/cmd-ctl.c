@@ -301,8 +301,8 @@ make_request (const Ctl *ctl, int argc, char **argv)
 static bool
 is_command (const char *word)
 {
-    static const char *const words[] = {"status", "pause",   "resume", "stop", "power-button",
-                                        "events", "balloon", "resize", NULL};
+    static const char *const words[] = {"status", "pause",  "resume",  "stop",   "power-button",
+                                        "break",  "events", "balloon", "resize", NULL};
 
     return g_strv_contains (words, word);
 }
@@ -316,9 +316,9 @@ run (Ctl *ctl, int argc, char **argv)
     if (argc < 2)
         return fail (VMM_EXIT_USAGE, NULL, "name the control socket and a command; see vmm ctl --help");
     if (!is_command (argv[1]))
-        return fail (
-            VMM_EXIT_USAGE, NULL,
-            "say status, pause, resume, stop, power-button, events, balloon [SIZE] or resize DISK SIZE");
+        return fail (VMM_EXIT_USAGE, NULL,
+                     "say status, pause, resume, stop, power-button, break, events, balloon [SIZE] or resize "
+                     "DISK SIZE");
     request = make_request (ctl, argc - 1, argv + 1);
     if (request == NULL)
         return fail (VMM_EXIT_USAGE, NULL,
@@ -358,7 +358,7 @@ cmd_ctl (int argc, char **argv)
     g_set_prgname ("vmm ctl");
     g_option_context_set_summary (context,
                                   "Tells a machine that was started with --control PATH what to do:\n"
-                                  "  status, pause, resume, stop, power-button, events,\n"
+                                  "  status, pause, resume, stop, power-button, break, events,\n"
                                   "  balloon [SIZE], resize DISK SIZE");
     g_option_context_add_main_entries (context, entries, NULL);
     if (g_option_context_parse (context, &argc, &argv, &error))

@@ -159,6 +159,8 @@ on_terminal (void *user, TerminalAction action)
     case TERMINAL_POWER_BUTTON:
         vmm_machine_press_power_button (run->machine);
         break;
+    case TERMINAL_BREAK: /* the terminal is the command's, and no serial line */
+        break;
     case TERMINAL_HELP:
         say (run, "Ctrl-A then: x leave, p press the power button, a send Ctrl-A, h this help");
         break;

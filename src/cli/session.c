@@ -34,8 +34,13 @@ on_terminal (void *user, TerminalAction action)
             session->power_button (session->user);
         vmm_machine_press_power_button (session->machine);
         break;
+    case TERMINAL_BREAK:
+        vmm_machine_send_break (session->machine);
+        break;
     case TERMINAL_HELP:
-        session_say (session, "Ctrl-A then: x leave, p press the power button, a send Ctrl-A, h this help");
+        session_say (
+            session,
+            "Ctrl-A then: x leave, p press the power button, b send a BREAK, a send Ctrl-A, h this help");
         break;
     }
 }

@@ -198,6 +198,9 @@ take_key (Terminal *terminal, uint8_t key)
     case 'p':
         terminal->action (terminal->user, TERMINAL_POWER_BUTTON);
         return false;
+    case 'b':
+        terminal->action (terminal->user, TERMINAL_BREAK);
+        return false;
     case 'h':
     case '?':
         terminal->action (terminal->user, TERMINAL_HELP);

@@ -11,7 +11,7 @@
  *
  * What the user asked vmm itself for, by Ctrl-A and a letter.
  */
-typedef enum { TERMINAL_LEAVE, TERMINAL_POWER_BUTTON, TERMINAL_HELP } TerminalAction;
+typedef enum { TERMINAL_LEAVE, TERMINAL_POWER_BUTTON, TERMINAL_BREAK, TERMINAL_HELP } TerminalAction;
 
 typedef void (*TerminalActionFunc) (void *user, TerminalAction action);
 

@@ -194,6 +194,15 @@ run_power_button (VmmMachine *machine, json_t *request, GError **error)
 }
 
 static json_t *
+run_break (VmmMachine *machine, json_t *request, GError **error)
+{
+    if (!has_only (request, NULL, NULL, error) || is_over (machine, error))
+        return NULL;
+    vmm_machine_send_break (machine);
+    return json_object ();
+}
+
+static json_t *
 describe_balloon (const VmmBalloonInfo *info)
 {
     json_t *stats = info->n_stats > 0 ? json_object () : json_null ();
@@ -246,6 +255,7 @@ static const Command commands[] = {
     {"resume", run_resume},
     {"stop", run_stop},
     {"power-button", run_power_button},
+    {"break", run_break},
     {"balloon", run_balloon},
     {"resize", run_resize},
     {"events", run_events},
@@ -267,8 +277,8 @@ run (VmmMachine *machine, json_t *request, const Command **ret_command, GError *
         *ret_command = &commands[i];
         return commands[i].run (machine, request, error);
     }
-    return refuse (error, "there is no such command: say status, pause, resume, stop, power-button, balloon, "
-                          "resize or events");
+    return refuse (error, "there is no such command: say status, pause, resume, stop, power-button, break, "
+                          "balloon, resize or events");
 }
 
 static json_t *

@@ -103,6 +103,25 @@ vmm_machine_size_terminal (VmmMachine *machine, VmmBoard *board)
 }
 
 /**
+ * vmm_machine_send_break:
+ * @machine: a machine
+ *
+ * Sends a BREAK to the guest's serial port, as a terminal's Break key does. A Linux kernel whose console it
+ * is takes the next character for a SysRq key, where it was built and told to (CONFIG_MAGIC_SYSRQ_SERIAL,
+ * kernel.sysrq). It comes before what was typed and the guest has not taken yet. Nothing happens before the
+ * guest begins, and after its end.
+ *
+ * Since: 0.1
+ */
+void
+vmm_machine_send_break (VmmMachine *machine)
+{
+    /* Not with the machine's lock held: the UART's comes before that, see vmm_machine_on_console_output(). */
+    if (machine->started && !machine->has_verdict && machine->board != NULL)
+        vmm_arch_vm_send_break (vmm_board_arch (machine->board));
+}
+
+/**
  * vmm_machine_set_terminal_size:
  * @machine: a machine
  * @columns: of the terminal behind the standard streams

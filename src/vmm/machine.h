@@ -113,6 +113,7 @@ VMM_EXPORT bool vmm_machine_pause (VmmMachine *machine, GError **error);
 VMM_EXPORT bool vmm_machine_resume (VmmMachine *machine, GError **error);
 VMM_EXPORT void vmm_machine_stop (VmmMachine *machine, const char *reason);
 VMM_EXPORT void vmm_machine_press_power_button (VmmMachine *machine);
+VMM_EXPORT void vmm_machine_send_break (VmmMachine *machine);
 VMM_EXPORT const VmmVerdict *vmm_machine_get_verdict (const VmmMachine *machine);
 VMM_EXPORT const VmmVerdict *vmm_machine_run (VmmMachine *machine, GError **error);
 VMM_EXPORT VmmMachineState vmm_machine_get_state (const VmmMachine *machine);

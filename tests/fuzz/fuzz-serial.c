@@ -53,6 +53,8 @@ step (VmmSerial *serial, VmmChardev *chardev, const uint8_t record[4])
         fake_chardev_run (chardev);
         break;
     case 6:
+        if (record[1] == 0xff)
+            vmm_serial_send_break (serial);
         fake_chardev_run (chardev);
         break;
     default:

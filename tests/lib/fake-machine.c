@@ -45,6 +45,12 @@ vmm_machine_press_power_button (VmmMachine *machine)
     machine->presses++;
 }
 
+void
+vmm_machine_send_break (VmmMachine *machine)
+{
+    machine->breaks++;
+}
+
 const VmmVerdict *
 vmm_machine_get_verdict (const VmmMachine *machine)
 {

@@ -9,6 +9,7 @@ struct _VmmMachine {
     VmmMachineState state;
     unsigned stops;
     unsigned presses;
+    unsigned breaks;
     uint64_t balloon_bytes;
     uint64_t disk_bytes;
     VmmMachineInfo info;

@@ -216,6 +216,35 @@ serial_receive (void *device, const uint8_t *data, size_t len)
     g_mutex_unlock (&serial->lock);
 }
 
+/**
+ * vmm_serial_send_break:
+ * @serial: the UART
+ *
+ * Any thread: the terminal at the other end sends a BREAK: one NUL that is marked as such (PC16550D data
+ * sheet, section 8.6.3, bit 4). It is no data, so that no flow control holds it back; a full FIFO loses its
+ * newest character to it. What the backend has not delivered yet comes behind it. In loopback mode nothing
+ * comes in.
+ */
+void
+vmm_serial_send_break (VmmSerial *serial)
+{
+    unsigned slot;
+
+    g_mutex_lock (&serial->lock);
+    if (!(serial->mcr & SERIAL_MCR_LOOP)) {
+        if (serial->rx_count == SERIAL_FIFO_SIZE)
+            serial->overrun = true;
+        else
+            serial->rx_count++;
+        slot = (serial->rx_head + serial->rx_count - 1) % SERIAL_FIFO_SIZE;
+        serial->rx[slot] = 0;
+        serial->rx_errors[slot] = SERIAL_LSR_BREAK | SERIAL_LSR_FRAMING;
+        serial->starved = serial->starved || serial->rx_count >= vmm_serial_rx_capacity (serial);
+        vmm_serial_update_irq (serial);
+    }
+    g_mutex_unlock (&serial->lock);
+}
+
 static void
 serial_drained (void *device)
 {

@@ -15,6 +15,7 @@ typedef struct _VmmSerial VmmSerial;
 
 VmmSerial *vmm_serial_new (VmmChardev *chardev, const VmmIrqLine *irq);
 void vmm_serial_free (VmmSerial *serial);
+void vmm_serial_send_break (VmmSerial *serial);
 
 extern const VmmBusOps vmm_serial_bus_ops;
 extern const VmmDeviceOps vmm_serial_device_ops;

@@ -99,6 +99,7 @@ bool vmm_arch_vm_add_virtio (VmmArchVm *vm, VmmVirtioDevice *device, VmmVirtioTr
                              GError **error);
 bool vmm_arch_vm_load (VmmArchVm *vm, const VmmArchBoot *boot, VmmLoadedKernel *ret_kernel, GError **error);
 void vmm_arch_vm_press_power_button (VmmArchVm *vm);
+void vmm_arch_vm_send_break (VmmArchVm *vm);
 
 int vmm_arch_vcpu_new (VmmArchVm *vm, unsigned index, GError **error);
 VmmArchExit vmm_arch_vcpu_handle_exit (VmmArchVm *vm, struct kvm_run *run);

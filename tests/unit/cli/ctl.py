@@ -74,6 +74,13 @@ def check_pause(machine):
     check(machine.status()["state"] == "running", "not running")
 
 
+def check_break(machine):
+    """break is taken by a machine that runs and by one that is paused, and the guest lives on"""
+    for words in ([], ["pause"], [], ["resume"]):
+        check(machine.ctl(*(words or ["break"])) == (0, "", ""), words or "break")
+    check(machine.status()["state"] == "running", "not running")
+
+
 def check_no_device(machine):
     """what there is no device for is refused"""
     for words in (["balloon"], ["balloon", "64M"], ["resize", "disk7", "1G"]):
@@ -143,7 +150,7 @@ def check_stop(machine):
     check(code == 4 and "No such file" in wrong, (code, wrong))
 
 
-CHECKS = [check_status, check_pause, check_no_device, check_resize, check_usage, check_bad_programs, check_taken, check_stop]
+CHECKS = [check_status, check_pause, check_break, check_no_device, check_resize, check_usage, check_bad_programs, check_taken, check_stop]
 
 
 def main():

@@ -171,10 +171,12 @@ def check_leave_slowly(session):
 
 
 def check_escapes(session):
-    """Ctrl-A a and Ctrl-A Ctrl-A are one Ctrl-A for the guest, Ctrl-A h helps, other keys after it do nothing"""
+    """Ctrl-A a and Ctrl-A Ctrl-A are one Ctrl-A for the guest, Ctrl-A b a BREAK, Ctrl-A h helps, other keys do nothing"""
     session.wait_raw()
     session.type(CTRL_A + b"a1" + CTRL_A + CTRL_A + b"2" + CTRL_A + b"q3\r")
     session.wait_for(rb"\^A1\^A23\r\nline: 123\r\n> ")
+    session.type(CTRL_A + b"b4\r")
+    session.wait_for(rb"\^@4\r\nline: 4\r\n> ")
     session.type(CTRL_A + b"h")
     session.wait_for(rb"vmm: Ctrl-A then: .*\r\n")
     session.type(CTRL_A + b"x")

@@ -555,6 +555,59 @@ Test (serial, break_belongs_to_its_character)
     bed_clear (&bed);
 }
 
+Test (serial, break_from_the_terminal)
+{
+    Bed bed;
+
+    bed_init (&bed);
+    open_port (bed.serial);
+    out (bed.serial, IER, 0x05);
+    fake_chardev_type (bed.chardev, "a", 1);
+    fake_chardev_run (bed.chardev);
+    vmm_serial_send_break (bed.serial);
+    fake_chardev_type (bed.chardev, "h", 1);
+    fake_chardev_run (bed.chardev);
+    cr_assert (bed.irq.level);
+    cr_assert_eq (in (bed.serial, LSR) & (LSR_DR | LSR_BI), LSR_DR);
+    cr_assert_eq (in (bed.serial, DATA), 'a');
+    /* It has an interrupt of its own, which the character behind it has not. */
+    cr_assert_eq (in (bed.serial, IIR) & 0x0f, 0x06);
+    cr_assert_eq (in (bed.serial, LSR) & (LSR_DR | LSR_BI | LSR_FIFO_ERROR),
+                  LSR_DR | LSR_BI | LSR_FIFO_ERROR);
+    cr_assert_eq (in (bed.serial, DATA), 0);
+    cr_assert_eq (in (bed.serial, LSR) & (LSR_DR | LSR_BI | LSR_FIFO_ERROR), LSR_DR);
+    cr_assert_eq (in (bed.serial, DATA), 'h');
+    cr_assert_eq (in (bed.serial, LSR), LSR_EMPTY);
+    cr_assert (!bed.irq.level);
+    bed_clear (&bed);
+}
+
+/* Neither flow control nor a full receiver holds it back. */
+Test (serial, break_comes_whatever_else_comes)
+{
+    Bed bed;
+
+    bed_init (&bed);
+    out (bed.serial, FCR, 0x01);
+    vmm_serial_send_break (bed.serial);
+    cr_assert_eq (in (bed.serial, LSR) & (LSR_DR | LSR_BI), LSR_DR | LSR_BI);
+    cr_assert_eq (in (bed.serial, DATA), 0);
+    open_port (bed.serial);
+    fake_chardev_type (bed.chardev, "0123456789abcdef", 16);
+    fake_chardev_run (bed.chardev);
+    vmm_serial_send_break (bed.serial);
+    cr_assert_eq (in (bed.serial, LSR) & LSR_OE, LSR_OE);
+    for (const char *c = "0123456789abcde"; *c != '\0'; c++)
+        cr_assert_eq (in (bed.serial, DATA), *c);
+    cr_assert_eq (in (bed.serial, LSR) & (LSR_DR | LSR_BI), LSR_DR | LSR_BI);
+    cr_assert_eq (in (bed.serial, DATA), 0);
+    /* Nothing comes in while the port listens to itself. */
+    out (bed.serial, MCR, 0x1b);
+    vmm_serial_send_break (bed.serial);
+    cr_assert_eq (in (bed.serial, LSR) & LSR_DR, 0);
+    bed_clear (&bed);
+}
+
 Test (serial, divisor_latch)
 {
     Bed bed;

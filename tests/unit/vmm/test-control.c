@@ -135,6 +135,11 @@ Test (control, commands_do_what_they_say)
     say (fd, "{\"command\":\"resume\"}\n{\"command\":\"power-button\"}\n");
     expect (fd, "{\"ok\":true}\n{\"ok\":true}\n");
     cr_assert_eq (rig.machine.presses, 1);
+    say (fd, "{\"command\":\"break\"}\n");
+    expect (fd, "{\"ok\":true}\n");
+    say (fd, "{\"command\":\"break\",\"key\":1}\n");
+    expect_part (fd, "this command has no \\\"key\\\"");
+    cr_assert_eq (rig.machine.breaks, 1);
     say (fd, "{\"command\":\"balloon\",\"target_bytes\":8192,\"device\":\"balloon0\"}\n");
     expect (fd, "{\"ok\":true,\"target_bytes\":8192,\"actual_bytes\":4096,\"stats\":null}\n");
     say (fd, "{\"command\":\"resize\",\"device\":\"disk0\",\"bytes\":1048576}\n");

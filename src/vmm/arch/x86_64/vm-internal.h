@@ -5,6 +5,7 @@
 
 #include "devices/device.h"
 #include "devices/legacy/acpi-power.h"
+#include "devices/legacy/serial.h"
 #include "devices/pci/host.h"
 #include "vmm/arch/arch.h"
 #include "vmm/arch/x86_64/irqchip.h"
@@ -22,6 +23,7 @@ struct _VmmArchVm {
     VmmBus *mmio;
     GPtrArray *devices;  /* of VmmX86Device */
     VmmAcpiPower *power; /* borrowed from devices */
+    VmmSerial *serial;   /* the same */
     VmmPciHost *pci;     /* borrowed from devices */
     unsigned n_virtio_pci;
     unsigned n_virtio_mmio;

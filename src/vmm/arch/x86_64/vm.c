@@ -51,9 +51,9 @@ static bool
 add_serial (VmmArchVm *vm, GError **error)
 {
     VmmIrqLine irq = vmm_x86_irqchip_line (vm->irqchip, VMM_X86_GSI_COM1);
-    void *serial = vmm_x86_own (vm, &vmm_serial_device_ops, vmm_serial_new (vm->config.console, &irq));
 
-    return vmm_bus_add (vm->ports, "serial", VMM_X86_PORT_COM1, 8, &vmm_serial_bus_ops, serial, error);
+    vm->serial = vmm_x86_own (vm, &vmm_serial_device_ops, vmm_serial_new (vm->config.console, &irq));
+    return vmm_bus_add (vm->ports, "serial", VMM_X86_PORT_COM1, 8, &vmm_serial_bus_ops, vm->serial, error);
 }
 
 static bool
@@ -215,4 +215,15 @@ void
 vmm_arch_vm_press_power_button (VmmArchVm *vm)
 {
     vmm_acpi_power_press_button (vm->power);
+}
+
+/**
+ * vmm_arch_vm_send_break:
+ *
+ * The machine's thread: the serial port receives a BREAK.
+ */
+void
+vmm_arch_vm_send_break (VmmArchVm *vm)
+{
+    vmm_serial_send_break (vm->serial);
 }
