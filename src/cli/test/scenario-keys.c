@@ -54,7 +54,7 @@ static const TestKey step_keys[] = {
     {"output-not", "REGEX", NULL, false, "of run: what its output must not match"},
     {"error", "REGEX", NULL, false, "of run, with a guest group: what its standard error must match"},
     {"wait", "poweroff|reboot|halt|end|exit N", NULL, false, "wait for this end of the machine"},
-    {"machine", "pause|resume|power-button", NULL, false, "do this to the machine"},
+    {"machine", "pause|resume|power-button|break", NULL, false, "do this to the machine"},
     {"sleep", "SECONDS", NULL, false, "do nothing for so long"},
     {"check-file", "FILE", NULL, false, "look at a file of the host"},
     {"contains", "REGEX", NULL, false, "of check-file: what it must match"},

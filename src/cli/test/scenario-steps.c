@@ -131,7 +131,7 @@ make_wait (TestMaker *maker, const TestGroup *group, TestStep *step, GError **er
 static bool
 make_machine_action (TestMaker *maker, const TestGroup *group, TestStep *step, GError **error)
 {
-    static const char *const words[] = {"pause", "resume", "power-button"};
+    static const char *const words[] = {"pause", "resume", "power-button", "break"};
 
     for (unsigned i = 0; i < G_N_ELEMENTS (words); i++) {
         if (strcmp (step->text, words[i]) == 0) {
@@ -139,8 +139,8 @@ make_machine_action (TestMaker *maker, const TestGroup *group, TestStep *step, G
             return true;
         }
     }
-    return test_refuse (group, find (group, "machine"), step->text, "say pause, resume or power-button",
-                        error);
+    return test_refuse (group, find (group, "machine"), step->text,
+                        "say pause, resume, power-button or break", error);
 }
 
 static bool

@@ -42,7 +42,12 @@ typedef enum {
 /* Which end of the machine a step waits for. */
 typedef enum { TEST_WAIT_POWEROFF, TEST_WAIT_REBOOT, TEST_WAIT_HALT, TEST_WAIT_END, TEST_WAIT_EXIT } TestWait;
 
-typedef enum { TEST_MACHINE_PAUSE, TEST_MACHINE_RESUME, TEST_MACHINE_POWER_BUTTON } TestMachineAction;
+typedef enum {
+    TEST_MACHINE_PAUSE,
+    TEST_MACHINE_RESUME,
+    TEST_MACHINE_POWER_BUTTON,
+    TEST_MACHINE_BREAK,
+} TestMachineAction;
 
 /**
  * TestStep:

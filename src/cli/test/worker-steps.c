@@ -181,6 +181,9 @@ do_to_machine (TestWorker *worker, const TestStep *step)
     case TEST_MACHINE_POWER_BUTTON:
         vmm_machine_press_power_button (worker->machine);
         break;
+    case TEST_MACHINE_BREAK:
+        vmm_machine_send_break (worker->machine);
+        break;
     }
     if (ok)
         test_worker_pass_step (worker);

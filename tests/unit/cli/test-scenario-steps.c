@@ -85,6 +85,7 @@ Test (scenario_steps, act_on_the_machine_and_look_at_files)
 {
     g_autoptr (GPtrArray) runs = make_runs ("[step a]\nmachine = pause\n[step b]\nmachine = resume\n"
                                             "[step c]\nmachine = power-button\n"
+                                            "[step c2]\nmachine = break\n"
                                             "[step d]\nwait = poweroff\n"
                                             "[step e]\ncheck-file = log.txt\ncontains = all \\d+ passed\n"
                                             "[step f]\ncheck-file = core\nexists = no\n");
@@ -93,11 +94,12 @@ Test (scenario_steps, act_on_the_machine_and_look_at_files)
     cr_assert_eq (step_at (runs, 0)->machine, TEST_MACHINE_PAUSE);
     cr_assert_eq (step_at (runs, 1)->machine, TEST_MACHINE_RESUME);
     cr_assert_eq (step_at (runs, 2)->machine, TEST_MACHINE_POWER_BUTTON);
-    cr_assert_eq (step_at (runs, 4)->action, TEST_ACTION_CHECK_FILE);
-    cr_assert_str_eq (step_at (runs, 4)->text, "log.txt");
-    cr_assert_str_eq (step_at (runs, 4)->contains, "all \\d+ passed");
-    cr_assert (step_at (runs, 4)->exists);
-    cr_assert_not (step_at (runs, 5)->exists);
+    cr_assert_eq (step_at (runs, 3)->machine, TEST_MACHINE_BREAK);
+    cr_assert_eq (step_at (runs, 5)->action, TEST_ACTION_CHECK_FILE);
+    cr_assert_str_eq (step_at (runs, 5)->text, "log.txt");
+    cr_assert_str_eq (step_at (runs, 5)->contains, "all \\d+ passed");
+    cr_assert (step_at (runs, 5)->exists);
+    cr_assert_not (step_at (runs, 6)->exists);
 }
 
 Test (scenario_steps, go_on_behind_a_reboot_that_starts_the_guest_again)
@@ -160,7 +162,8 @@ Test (scenario_steps, that_make_no_sense_are_refused)
         {"[step a]\nwait = exit 128\n", "from 0 to 127"},
         {"[machine]\ndebug-exit = off\n[step a]\nwait = exit 1\n",
          "4: [step a] wait \"exit 1\": [machine] says"},
-        {"[step a]\nmachine = stop\n", "2: [step a] machine \"stop\": say pause, resume or power-button"},
+        {"[step a]\nmachine = stop\n",
+         "2: [step a] machine \"stop\": say pause, resume, power-button or break"},
         {"[step a]\nsleep = soon\n", "2: [step a] sleep \"soon\": not a time"},
         {"[step a]\nsleep = off\n", "2: [step a] sleep \"off\": not a time"},
         {"[step a]\nsleep = 1\nwithin = 0\n", "3: [step a] within \"0\": give a microsecond at least"},
