@@ -27,6 +27,7 @@
 #define OUTPUT_HALF 8192u
 #define MARK "VMM-"
 #define MARK_TYPED "\\126MM-"
+#define EMPTY_INPUT "</$(test -c /dev/null && echo dev/null)"
 /* A line with a mark is not longer. */
 #define LINE_MAX_LEN 256u
 
@@ -147,7 +148,7 @@ test_shell_command (TestShell *shell, const char *command, GError **error)
     line = g_string_new (NULL);
     g_string_append_printf (line, "printf '\\n" MARK_TYPED "%%s+\\n' %s; command eval ", word);
     append_quoted (line, command, shell->console);
-    g_string_append_printf (line, " </dev/null; printf '\\n" MARK_TYPED "%%s=%%d\\n' %s $? %s $?", word,
+    g_string_append_printf (line, " " EMPTY_INPUT "; printf '\\n" MARK_TYPED "%%s=%%d\\n' %s $? %s $?", word,
                             word);
     g_string_append_c (line, shell->console ? '\r' : '\n');
     if (shell->console && line->len > TEST_SHELL_LINE_MAX) {

@@ -85,7 +85,9 @@ def find_faults(scenario, folder):
     wrong += [f"the console never says /{text}/" for text in scenario.console if not re.search(text, console, re.M)]
     wrong += [f"the console says /{text}/" for text in scenario.console_not if re.search(text, console, re.M)]
     if scenario.tests_devices:
-        wrong += _check_devices(console)
+        # What the guest says may go to another console, whose file is beside.
+        others = [path.read_text(errors="replace") for path in sorted(folder.glob("*.log")) if path != log]
+        wrong += _check_devices("\n".join([console, *others]))
     if scenario.json:
         wrong += _check_json(scenario, folder)
     if result.get("after", "0") != "0":

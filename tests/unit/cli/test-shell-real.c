@@ -173,6 +173,34 @@ Test (shell_real, at_a_terminal, .timeout = 120)
     }
 }
 
+/* An initramfs before anything is mounted. */
+Test (shell_real, in_an_empty_root, .timeout = 60)
+{
+    g_autofree char *busybox = g_find_program_in_path ("busybox");
+    g_autofree char *root = g_dir_make_tmp ("vmm-shell-XXXXXX", NULL);
+    g_autofree char *copy = g_build_filename (root, "busybox", NULL);
+    g_autofree char *contents = NULL;
+    gsize len;
+    const char *const argv[] = {"/usr/sbin/chroot", root, "/busybox", "ash", "-i", NULL};
+
+    if (busybox == NULL || geteuid () != 0) {
+        rmdir (root);
+        cr_skip_test ("needs busybox, and root for chroot(1)");
+    }
+    cr_assert (g_file_get_contents (busybox, &contents, &len, NULL));
+    cr_assert (g_file_set_contents_full (copy, contents, (gssize)len, G_FILE_SET_CONTENTS_NONE, 0755, NULL));
+    {
+        Session session = start (argv, 80);
+
+        check (&session, "echo one; (exit 3)", 3, "one\n");
+        check (&session, "read x; echo $x", 0, NULL);
+        check (&session, "cd /; pwd", 0, "/\n");
+        stop (&session);
+    }
+    unlink (copy);
+    rmdir (root);
+}
+
 /* bash tells with each command what it runs, and shows the lines that it reads. */
 Test (shell_real, which_shows_what_it_does, .timeout = 60)
 {
