@@ -260,7 +260,7 @@ device_act() {
     root) # a real system takes over; it is the console's user who ends it
         mkdir -p /newroot
         init=$(sed -n 's/.* init=\([^ ]*\).*/\1/p' /proc/cmdline)
-        mount -t ext4 "/dev/$(disk_name "$2")" /newroot && exec switch_root /newroot "${init:-/sbin/init}"
+        mount -t ext4 "/dev/$(disk_name "$2")" /newroot && mount -t devtmpfs none /newroot/dev && exec switch_root /newroot "${init:-/sbin/init}"
         fault "the root file system on $2 cannot be used" ;;
     say) echo "@said: $2" ;;
     wait) read -r _ ;; # for a line on the console
