@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session as a scenario, in the form that vmm-test(5) describes. */
-#include <math.h>
 #include <string.h>
 
 #include "keys.h"
@@ -50,7 +49,7 @@ static void
 write_seconds (Writer *writer, const char *key, double seconds, double otherwise)
 {
     if (seconds > otherwise)
-        g_string_append_printf (writer->text, "%s = %.0f\n", key, ceil (seconds));
+        g_string_append_printf (writer->text, "%s = %" G_GINT64_FORMAT "\n", key, (gint64)(seconds + 0.999));
 }
 
 /* The console that has the terminal: that of the first setting that says so. */
