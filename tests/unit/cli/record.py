@@ -37,9 +37,9 @@ def read(path="recorded.test"):
         return file.read()
 
 
-def check_scenario(expected, kernel, more=""):
-    """What is in the file, but for its head."""
-    text = read()
+def check_scenario(expected, kernel, more="", prompts=True):
+    """What is in the file, but for its head; without prompts where it depends on the host's speed if they were there."""
+    text = read() if prompts else re.sub(r"expect = .*\n", "", read())
     whole = HEAD + "%s[machine]\nkernel = %s\n" % (more, guest(kernel)) + expected
     expect(text == whole, "the scenario is %r" % text)
 
@@ -115,8 +115,7 @@ def check_keys():
         session.wait_for(rb"\^A\^C")
         session.type(CTRL_A + b"h")
         session.wait_for(rb"vmm: Ctrl-A then")
-        session.type(CTRL_A + b"p")
-        session.type(b"\rquit\r")
+        session.type(CTRL_A + b"p\rquit\r")
         expect(session.wait_end() == 0)
     check_scenario("\n[step type]\nexpect = ^>\\s\nsend = \\x01\\x03\n"
                    "\n[step power button]\nexpect = \\^A\\^C\nmachine = power-button\n"
@@ -132,7 +131,7 @@ def check_pipe():
     expect(done.returncode == 0, done.stderr)
     expect(done.stdout.endswith(b"line: hello\r\n> quit\r\n"), done.stdout)
     check_scenario("\n[step hello]\nsend = hello\\r\n\n[step quit]\nsend = quit\\r\n"
-                   "\n[step poweroff]\nwait = poweroff\n", "echo")
+                   "\n[step poweroff]\nwait = poweroff\n", "echo", prompts=False)
     replay()
 
 
@@ -154,7 +153,7 @@ def check_settings():
                   stdin=b"quit\r")
     expect(done.returncode == 0, done.stderr)
     check_scenario("mem = 64M\nconsole = file=port.log,name=port\ncpus = 1\nappend = a=$${b}\nappend 2 = c\nrng = on\n"
-                   "\n[step quit]\nsend = quit\\r\n\n[step poweroff]\nwait = poweroff\n", "echo", "[test]\ntimeout = 50\n\n")
+                   "\n[step quit]\nsend = quit\\r\n\n[step poweroff]\nwait = poweroff\n", "echo", "[test]\ntimeout = 50\n\n", prompts=False)
     replay(times=1)
 
 
