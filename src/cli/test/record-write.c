@@ -7,7 +7,7 @@
 
 /* vmm-test(5): what holds when a scenario says nothing. */
 #define WITHIN_DEFAULT 60.0
-#define SILENCE_DEFAULT 60.0
+#define SILENCE_DEFAULT 30.0
 #define TIMEOUT_DEFAULT 300.0
 /* Another host may be so much slower. */
 #define MARGIN 4.0

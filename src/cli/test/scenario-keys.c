@@ -16,7 +16,7 @@ static const TestKey test_keys[] = {
     {"tags", "LIST of WORD", NULL, false, "words to choose scenarios by"},
     {"timeout", "SECONDS", "300", false, "how long the whole run may take"},
     {"within", "SECONDS", "60", false, "how long a step may take"},
-    {"silence", "SECONDS|off", "60", false, "a guest that does nothing for so long during a step hangs"},
+    {"silence", "SECONDS|off", "30", false, "a guest that does nothing for so long during a step hangs"},
     {"consoles", "LIST of CONSOLE", "serial", false, "consoles to listen to: serial, hvc0, or a port's name"},
     {"outcome", "VERDICT", "passed", false, "the verdict that is expected"},
     {"reason", "REGEX", NULL, false, "the reason of that verdict must match it"},

@@ -42,7 +42,7 @@ Test (scenario_keys, are_told_to_programs)
 
 Test (scenario_keys, have_fallbacks)
 {
-    cr_assert_str_eq (test_key_fallback ("test", "silence"), "60");
+    cr_assert_str_eq (test_key_fallback ("test", "silence"), "30");
     cr_assert_null (test_key_fallback ("step", "silence"));
     cr_assert_null (test_key_fallback ("step", "nothing"));
     cr_assert_null (test_key_fallback ("nothing", "silence"));
