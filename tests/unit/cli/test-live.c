@@ -28,6 +28,7 @@ typedef struct {
     size_t bytes; /* that came */
     TestLive *live;
     GPtrArray *running;
+    GPtrArray *jobs, *runs; /* all that were made */
     TestLiveState state;
 } Screen;
 
@@ -56,6 +57,8 @@ screen_new (unsigned rows, unsigned columns)
     memset (screen->cells, ' ', sizeof screen->cells);
     screen->live = test_live_new (screen->slave, false);
     screen->running = g_ptr_array_new ();
+    screen->jobs = g_ptr_array_new_with_free_func ((GDestroyNotify)test_job_free);
+    screen->runs = g_ptr_array_new_with_free_func ((GDestroyNotify)test_run_free);
     screen->state = (TestLiveState){.running = screen->running, .n_jobs = 9, .start_us = 100 * SECOND};
     return screen;
 }
@@ -65,6 +68,8 @@ screen_free (Screen *screen)
 {
     test_live_free (screen->live);
     g_ptr_array_unref (screen->running);
+    g_ptr_array_unref (screen->jobs);
+    g_ptr_array_unref (screen->runs);
     close (screen->master);
     close (screen->slave);
     g_free (screen);
@@ -168,6 +173,8 @@ add (Screen *screen, const char *name, int64_t started_us)
     job = test_job_new (run, 0);
     job->started_us = started_us;
     g_ptr_array_add (screen->running, job);
+    g_ptr_array_add (screen->jobs, job);
+    g_ptr_array_add (screen->runs, run);
     return job;
 }
 
