@@ -150,6 +150,23 @@ print_size (const char *title, uint64_t bytes)
         printf ("%-10s%" PRIu64 " bytes\n", title, bytes);
 }
 
+/* With what the host let them do. */
+static void
+print_cpus (json_t *answer)
+{
+    double ran = 0, waited = 0;
+    json_t *vcpu;
+    size_t i;
+
+    json_array_foreach (json_object_get (answer, "vcpus"), i, vcpu)
+    {
+        ran += json_number_value (json_object_get (vcpu, "ran_seconds"));
+        waited += json_number_value (json_object_get (vcpu, "waited_seconds"));
+    }
+    printf ("%-10s%" PRIu64 ", which ran for %.1f s and waited %.1f s for a CPU of the host\n", "CPUs",
+            get_number (answer, "cpus"), ran, waited);
+}
+
 static void
 print_status (json_t *answer)
 {
@@ -166,7 +183,7 @@ print_status (json_t *answer)
     printf ("%-10s%s\n", "state", get_text (answer, "state"));
     if (json_is_object (verdict))
         printf ("%-10s%s: %s\n", "verdict", get_text (verdict, "verdict"), get_text (verdict, "reason"));
-    printf ("%-10s%" PRIu64 "\n", "CPUs", get_number (answer, "cpus"));
+    print_cpus (answer);
     print_size ("memory", get_number (answer, "memory_bytes"));
     printf ("%-10s%.1f s\n", "uptime", json_number_value (json_object_get (answer, "uptime_seconds")));
     printf ("%-10s%" PRIu64 "\n", "boots", get_number (answer, "boots"));

@@ -134,6 +134,18 @@ describe_devices (const VmmMachineInfo *info)
 }
 
 static json_t *
+describe_vcpus (const VmmMachineInfo *info)
+{
+    json_t *vcpus = json_array ();
+
+    for (unsigned i = 0; i < info->cpus; i++)
+        json_array_append_new (vcpus, json_pack ("{s:f, s:f}", "ran_seconds",
+                                                 (double)info->vcpu_times[i].ran_ns / 1e9, "waited_seconds",
+                                                 (double)info->vcpu_times[i].waited_ns / 1e9));
+    return vcpus;
+}
+
+static json_t *
 run_status (VmmMachine *machine, json_t *request, GError **error)
 {
     const VmmMachineInfo *info;
@@ -145,11 +157,12 @@ run_status (VmmMachine *machine, json_t *request, GError **error)
     exits = json_object ();
     for (size_t i = 0; i < info->n_exits; i++)
         json_object_set_new (exits, info->exits[i].reason, json_integer ((json_int_t)info->exits[i].count));
-    return json_pack (
-        "{s:s, s:o, s:I, s:I, s:f, s:I, s:o, s:o}", "state", vmm_machine_state_to_string (info->state),
-        "verdict", describe_verdict (vmm_machine_get_verdict (machine)), "cpus", (json_int_t)info->cpus,
-        "memory_bytes", (json_int_t)info->memory_bytes, "uptime_seconds", (double)info->uptime_ns / 1e9,
-        "boots", (json_int_t)info->boots, "exits", exits, "devices", describe_devices (info));
+    return json_pack ("{s:s, s:o, s:I, s:I, s:f, s:I, s:o, s:o, s:o}", "state",
+                      vmm_machine_state_to_string (info->state), "verdict",
+                      describe_verdict (vmm_machine_get_verdict (machine)), "cpus", (json_int_t)info->cpus,
+                      "memory_bytes", (json_int_t)info->memory_bytes, "uptime_seconds",
+                      (double)info->uptime_ns / 1e9, "boots", (json_int_t)info->boots, "exits", exits,
+                      "devices", describe_devices (info), "vcpus", describe_vcpus (info));
 }
 
 static json_t *

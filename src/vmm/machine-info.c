@@ -65,6 +65,21 @@ count_devices (VmmMachine *machine)
     return machine->info_devices;
 }
 
+static const VmmVcpuTime *
+read_vcpu_times (VmmMachine *machine)
+{
+    unsigned n = machine->board != NULL && !machine->has_verdict ? vmm_board_n_vcpus (machine->board) : 0;
+    VmmThreadTime time;
+
+    g_free (machine->info_vcpu_times);
+    machine->info_vcpu_times = g_new0 (VmmVcpuTime, machine->config->cpus.cpus);
+    for (unsigned i = 0; i < n; i++) {
+        if (vmm_vcpu_time (vmm_board_vcpu (machine->board, i), &time))
+            machine->info_vcpu_times[i] = (VmmVcpuTime){time.ran_ns, time.waited_ns};
+    }
+    return machine->info_vcpu_times;
+}
+
 /**
  * vmm_machine_get_info:
  * @machine: a machine
@@ -87,6 +102,7 @@ vmm_machine_get_info (VmmMachine *machine)
         .exits = machine->info_exits,
         .n_devices = machine->config->devices->len,
         .devices = count_devices (machine),
+        .vcpu_times = read_vcpu_times (machine),
     };
     return &machine->info;
 }

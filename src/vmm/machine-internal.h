@@ -74,6 +74,7 @@ struct _VmmMachine {
     VmmMachineInfo info;
     VmmExitCount info_exits[VMM_VCPU_EXIT_REASONS];
     VmmDeviceCount *info_devices;
+    VmmVcpuTime *info_vcpu_times;
     VmmBalloonInfo balloon;
     VmmBalloonStat balloon_stats[VMM_BALLOON_STATS];
 };

@@ -405,6 +405,7 @@ vmm_machine_free (VmmMachine *machine)
     g_free (machine->panic_message);
     g_free (machine->counts);
     g_free (machine->info_devices);
+    g_free (machine->info_vcpu_times);
     g_free (machine);
 }
 

@@ -53,6 +53,19 @@ typedef enum {
 } VmmMachineState;
 
 /**
+ * VmmVcpuTime:
+ * @ran_ns: how long the virtual CPU has run, exact to some milliseconds
+ * @waited_ns: how long it would have run and could not: other work had the host's CPUs, or its control group
+ * had used up its share
+ *
+ * Since the guest was last started; zero when the host does not tell, before the start, and after the end.
+ */
+typedef struct {
+    int64_t ran_ns;
+    int64_t waited_ns;
+} VmmVcpuTime;
+
+/**
  * VmmMachineInfo:
  * @state: where it is between its making and its end
  * @cpus: how many virtual CPUs it has
@@ -63,6 +76,7 @@ typedef enum {
  * @exits: the exits to vmm by reason so far, only those that happened
  * @n_devices: elements of @devices, as many as vmm_machine_get_n_devices() says
  * @devices: (array length=n_devices): what went through each device so far
+ * @vcpu_times: (array length=cpus): what the host let each virtual CPU do
  *
  * How a machine is. Members may be added at the end.
  */
@@ -76,6 +90,7 @@ typedef struct {
     const VmmExitCount *exits;
     size_t n_devices;
     const VmmDeviceCount *devices;
+    const VmmVcpuTime *vcpu_times;
 } VmmMachineInfo;
 
 /**

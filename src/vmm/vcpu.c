@@ -568,6 +568,22 @@ vmm_vcpu_total_exits (const VmmVcpu *vcpu)
 }
 
 /**
+ * vmm_vcpu_time:
+ * @ret_time: (out): how long its thread has run, and how long it waited for a CPU of the host
+ *
+ * Any thread.
+ *
+ * Returns: false when it has not begun or is over, or the host does not tell
+ */
+bool
+vmm_vcpu_time (const VmmVcpu *vcpu, VmmThreadTime *ret_time)
+{
+    pid_t tid = atomic_load (&vcpu->tid);
+
+    return tid != 0 && vmm_thread_time (tid, ret_time);
+}
+
+/**
  * vmm_vcpu_first_run_ns:
  *
  * Returns: CLOCK_MONOTONIC when the thread first entered the guest, 0 before

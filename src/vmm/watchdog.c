@@ -6,7 +6,8 @@
  *
  * - Halted: every vCPU waits in HLT with interrupts off, or was never started. Nothing can wake it again, so
  *   two looks that find it are proof.
- * - Hung: a vCPU runs with interrupts off and has made no exit to vmm for the whole limit, in every look. A
+ * - Hung: a vCPU runs with interrupts off and has made no exit to vmm for the whole limit, in every look.
+ * What counts is the time that its thread has run: a host that is busy with other work makes no hang. A
  *   kernel that works does not do that; one that computes that long without interrupts and without output
  *   cannot be told from one that is stuck, and for it there is --watchdog off. Where KVM interprets the
  * guest's kernel, all takes longer: unless the user set the limit, the host's speed is measured before a
@@ -38,8 +39,9 @@
 #define SLOWER_MAX 1000.0
 
 typedef struct {
-    uint64_t exits;      /* at the last look */
-    int64_t stuck_since; /* µs; 0: not stuck */
+    uint64_t exits; /* at the last look */
+    bool stuck;
+    int64_t stuck_since; /* µs that it had run */
 } Seen;
 
 /* One look at all vCPUs. */
@@ -67,20 +69,23 @@ struct _VmmWatchdog {
     unsigned n_proofs; /* 0: there is no suspicion */
 };
 
-/* For how many µs vCPU @i has been stuck. */
+/* For how many µs vCPU @i has run and been stuck; @now stands in for its time where the host does not tell.
+ */
 static int64_t
 update_seen (VmmWatchdog *watchdog, unsigned i, const VmmVcpuSample *sample, int64_t now)
 {
     Seen *seen = &watchdog->seen[i];
-    uint64_t exits = vmm_vcpu_total_exits (vmm_board_vcpu (watchdog->board, i));
+    const VmmVcpu *vcpu = vmm_board_vcpu (watchdog->board, i);
+    uint64_t exits = vmm_vcpu_total_exits (vcpu);
     bool stuck = !sample->off && !sample->halted && sample->interrupts_off && exits == seen->exits;
+    VmmThreadTime time;
+    int64_t ran = vmm_vcpu_time (vcpu, &time) ? time.ran_ns / 1000 : now;
 
+    if (!stuck || !seen->stuck)
+        seen->stuck_since = ran;
+    seen->stuck = stuck;
     seen->exits = exits;
-    if (!stuck)
-        seen->stuck_since = 0;
-    else if (seen->stuck_since == 0)
-        seen->stuck_since = now;
-    return stuck ? now - seen->stuck_since : 0;
+    return ran - seen->stuck_since;
 }
 
 /* The limit for this host; measured once, and only when a guest is suspected. */

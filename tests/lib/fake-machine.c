@@ -67,11 +67,13 @@ const VmmMachineInfo *
 vmm_machine_get_info (VmmMachine *machine)
 {
     static const VmmDeviceCount device = {"disk0", "disk", 64, 33792, 262208, 3, 5};
+    static const VmmVcpuTime times[] = {{1500000000, 250000000}, {0}};
 
     machine->info.state = machine->state;
     machine->info.cpus = 2;
     machine->info.n_devices = 1;
     machine->info.devices = &device;
+    machine->info.vcpu_times = times;
     return &machine->info;
 }
 

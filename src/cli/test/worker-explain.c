@@ -130,6 +130,7 @@ test_worker_time_is_over (TestWorker *worker, const TestStep *step)
     unsigned number = worker->step;
     g_autofree char *last = NULL;
     g_autofree char *what = NULL;
+    g_autofree char *starved = NULL;
 
     test_worker_hear_all (worker);
     if (test_worker_is_over (worker) || worker->step != number)
@@ -142,12 +143,13 @@ test_worker_time_is_over (TestWorker *worker, const TestStep *step)
     if (worker->machine != NULL && test_worker_now () - worker->active_us >= SILENCE_US)
         test_worker_sample (worker);
     last = last_words (worker, step);
+    starved = test_worker_explain_starved (worker, step->within_us, worker->starved_begun_us);
     if (worker->phase == TEST_PHASE_EXPECT) {
         what = test_worker_line (step->expect);
-        test_worker_fail (worker, "failed-expectation", "no match for /%s/ within %g s; %s", what, seconds,
-                          last);
+        test_worker_fail (worker, "failed-expectation", "no match for /%s/ within %g s%s; %s", what, seconds,
+                          starved, last);
         return;
     }
     what = describe (step);
-    test_worker_fail (worker, "timeout", "%s after %g s; %s", what, seconds, last);
+    test_worker_fail (worker, "timeout", "%s after %g s%s; %s", what, seconds, starved, last);
 }

@@ -219,6 +219,8 @@ typedef struct {
  * @advance: it is done
  * @passing: all are; the machine is being ended
  * @active_us: when the guest last did something that can be seen
+ * @waited_ns: (nullable): of each vCPU, as was last seen
+ * @starved_us: for how long the guest waited for a CPU of the host, in all
  * @work: how much that was, as its devices count
  * @boots: of the machine, as was last seen
  * @boots_passed: as they were when the last step passed
@@ -261,6 +263,10 @@ struct _TestWorker {
     int64_t silent_us;
     GSource *trouble_end;
     int64_t active_us;
+    int64_t *waited_ns;
+    int64_t starved_us;
+    int64_t starved_active_us; /* at @active_us */
+    int64_t starved_begun_us;  /* when the step began */
     int64_t told_us;
     uint64_t work;
     unsigned boots;
@@ -365,6 +371,8 @@ void test_worker_heard (TestWorker *worker);
 void test_worker_begin_silence (TestWorker *worker);
 void test_worker_keep_sample (TestWorker *worker, int64_t us, const char *text);
 void test_worker_sample (TestWorker *worker);
+void test_worker_is_active (TestWorker *worker);
+char *test_worker_explain_starved (const TestWorker *worker, int64_t us, int64_t starved_us);
 int64_t test_worker_silent_since (const TestWorker *worker);
 
 /* worker-explain.c */

@@ -115,6 +115,7 @@ test_worker_clear (TestWorker *worker)
         g_free (worker->done[i].message);
     }
     g_free (worker->done);
+    g_free (worker->waited_ns);
     test_timeline_free (worker->timeline);
     json_decref (worker->reports);
     json_decref (worker->samples);

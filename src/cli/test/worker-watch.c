@@ -8,9 +8,9 @@
  * has followed for a moment its patterns are told to take it as it is; and after some seconds a kernel's
  * report is taken to be whole.
  *
- * Silence: a guest that says nothing and asks its devices for nothing, while a step waits for it, hangs. It
- * is asked three times where its vCPUs are, which tells a loop from a wait; should it do something meanwhile,
- * it did not hang.
+ * Silence: a guest that says nothing and asks its devices for nothing, while a step waits for it, hangs. The
+ * time does not count in which it would have run and the host had no CPU for it. It is asked three times
+ * where its vCPUs are, which tells a loop from a wait; should it do something meanwhile, it did not hang.
  *
  * Limits: of the step and of the run. When one is reached, what is known is said, and nothing else.
  */
@@ -27,6 +27,8 @@
 #define SAMPLE_US (200 * 1000)
 #define REBOOTS_MAX 5u
 #define SAMPLE_MAX 65536u
+/* Of some time, so much is worth a word. */
+#define STARVED_PART 5
 
 /* Of a console that may be quiet; when there is something to do for it, or 0. */
 static int64_t
@@ -90,6 +92,18 @@ test_worker_on_quiet (TestWorker *worker)
 }
 
 /**
+ * test_worker_is_active:
+ *
+ * The guest has done something that can be seen.
+ */
+void
+test_worker_is_active (TestWorker *worker)
+{
+    worker->active_us = test_worker_now ();
+    worker->starved_active_us = worker->starved_us;
+}
+
+/**
  * test_worker_heard:
  *
  * Some console has said something just now.
@@ -99,12 +113,50 @@ test_worker_heard (TestWorker *worker)
 {
     int64_t now = test_worker_now ();
 
-    worker->active_us = now;
+    test_worker_is_active (worker);
     if (g_source_get_ready_time (worker->quiet) < 0)
         test_worker_timer_arm (worker->quiet, now + QUIET_US);
     if (now < worker->told_us + TELL_US)
         return;
     tell_consoles (worker);
+}
+
+/* Adds for how long the vCPU that fared worst waited for a CPU of the host since the last look. */
+static void
+count_starved (TestWorker *worker, const VmmMachineInfo *info)
+{
+    int64_t most = 0;
+
+    if (worker->waited_ns == NULL)
+        worker->waited_ns = g_new0 (int64_t, info->cpus);
+    for (unsigned i = 0; i < info->cpus; i++) {
+        int64_t waited = info->vcpu_times[i].waited_ns, before = worker->waited_ns[i];
+
+        /* After a reboot it counts anew. */
+        most = MAX (most, waited < before ? waited : waited - before);
+        worker->waited_ns[i] = waited;
+    }
+    worker->starved_us += most / 1000;
+}
+
+/**
+ * test_worker_explain_starved:
+ * @worker: a worker
+ * @us: some time that has just ended
+ * @starved_us: @worker's, when that began
+ *
+ * Returns: (transfer full): what is to be told of it behind "after 5 s": how much of it the host had no CPU
+ * for the guest, where that is much; else ""
+ */
+char *
+test_worker_explain_starved (const TestWorker *worker, int64_t us, int64_t starved_us)
+{
+    int64_t starved = worker->starved_us - starved_us;
+
+    if (starved < G_USEC_PER_SEC || starved < us / STARVED_PART)
+        return g_strdup ("");
+    return g_strdup_printf (", of which the guest waited %" G_GINT64_FORMAT " s for a CPU of the host",
+                            starved / G_USEC_PER_SEC);
 }
 
 /* Notes what its devices were asked for, and how often the guest began anew. */
@@ -116,8 +168,9 @@ look_at_machine (TestWorker *worker)
 
     for (size_t i = 0; i < info->n_devices; i++)
         work += info->devices[i].requests + info->devices[i].kicks;
+    count_starved (worker, info);
     if (work != worker->work)
-        worker->active_us = test_worker_now ();
+        test_worker_is_active (worker);
     if (info->boots > MAX (worker->boots, 1))
         test_timeline_restarted (worker->timeline, test_worker_seconds (worker, test_worker_now ()));
     worker->work = work;
@@ -147,6 +200,15 @@ test_worker_silent_since (const TestWorker *worker)
     return MAX (worker->active_us, begin);
 }
 
+/* For how long it has been silent, though it could have done something. */
+static int64_t
+silent_for (const TestWorker *worker, int64_t now)
+{
+    int64_t starved = worker->starved_us - MAX (worker->starved_active_us, worker->starved_begun_us);
+
+    return MAX (now - test_worker_silent_since (worker) - starved, 0);
+}
+
 /**
  * test_worker_begin_silence:
  *
@@ -159,6 +221,7 @@ test_worker_begin_silence (TestWorker *worker)
     int64_t beat = step->silence_us > 0 ? CLAMP (step->silence_us / 10, BEAT_MIN_US, BEAT_US) : BEAT_US;
 
     worker->sampling = false;
+    worker->starved_begun_us = worker->starved_us;
     json_array_clear (worker->samples);
     if (step->action == TEST_ACTION_WAIT && step->wait == TEST_WAIT_REBOOT)
         beat = MIN (beat, BEAT_US / 5);
@@ -203,13 +266,15 @@ first_vcpu (const TestWorker *worker)
 }
 
 static void
-hang (TestWorker *worker, int64_t silence_us)
+hang (TestWorker *worker)
 {
     g_autofree char *where = first_vcpu (worker);
     g_autofree char *more = test_worker_explain_silence (worker);
+    g_autofree char *starved = test_worker_explain_starved (
+        worker, worker->silent_us, MAX (worker->starved_active_us, worker->starved_begun_us));
 
-    test_worker_fail (worker, "hang", "no output and no work for %g s; %s%s%s",
-                      (double)(silence_us / 1000) / 1000, where, more != NULL ? "; " : "",
+    test_worker_fail (worker, "hang", "no output and no work for %g s%s; %s%s%s",
+                      (double)(worker->silent_us / 1000) / 1000, starved, where, more != NULL ? "; " : "",
                       more != NULL ? more : "");
 }
 
@@ -225,7 +290,7 @@ ask_vcpus (TestWorker *worker, int64_t now)
         /* The first look may have taken long: it reads the kernel's symbols. */
         test_worker_timer_arm (worker->beat, test_worker_now () + SAMPLE_US);
     else
-        hang (worker, worker->silent_us);
+        hang (worker);
 }
 
 /* It does something: it does not hang. */
@@ -265,8 +330,7 @@ is_unheard (const TestWorker *worker)
 static bool
 is_silent (const TestWorker *worker, int64_t now)
 {
-    return is_waiting (worker) &&
-           now - test_worker_silent_since (worker) >= test_worker_step (worker)->silence_us &&
+    return is_waiting (worker) && silent_for (worker, now) >= test_worker_step (worker)->silence_us &&
            !is_unheard (worker);
 }
 
@@ -299,6 +363,7 @@ test_worker_on_beat (TestWorker *worker)
 void
 test_worker_on_total (TestWorker *worker)
 {
+    g_autofree char *starved = NULL;
     const TestStep *step;
     TestConsole *console;
 
@@ -308,13 +373,15 @@ test_worker_on_total (TestWorker *worker)
     step = test_worker_step (worker);
     console = worker->consoles->pdata[step != NULL ? step->console : 0];
     test_worker_sample (worker);
+    starved = test_worker_explain_starved (worker, worker->run->timeout_us, 0);
     if (worker->passing)
-        test_worker_fail (worker, "timeout", "the run was not done after %g s: its shell did not end",
-                          (double)worker->run->timeout_us / 1e6);
+        test_worker_fail (worker, "timeout", "the run was not done after %g s%s: its shell did not end",
+                          (double)worker->run->timeout_us / 1e6, starved);
     else
-        test_worker_fail (
-            worker, "timeout", "the run was not done after %g s; the last line on %s was \"%s\"",
-            (double)worker->run->timeout_us / 1e6, console->name, test_capture_last_line (console->capture));
+        test_worker_fail (worker, "timeout",
+                          "the run was not done after %g s%s; the last line on %s was \"%s\"",
+                          (double)worker->run->timeout_us / 1e6, starved, console->name,
+                          test_capture_last_line (console->capture));
 }
 
 /**

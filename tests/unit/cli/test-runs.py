@@ -7,6 +7,7 @@
 import json
 import os
 import pty
+import random
 import re
 import select
 import signal
@@ -255,6 +256,51 @@ def check_kill(bench):
         bench.check_nothing_left()
 
 
+def check_kill_anywhen(bench):
+    """after SIGKILL or SIGTERM at any moment nothing is left, and a report is whole or not there"""
+    seed = os.environ.get("VMM_TEST_SEED") or str(time.time_ns())
+    chance = random.Random(seed)
+    report = bench.folder / "report.json"
+    known = {*bench.folder.iterdir(), report, bench.folder / "report.html"}
+    for turn in range(500 if os.environ.get("VMM_TEST_LONG") else 20):
+        report.unlink(missing_ok=True)
+        which = chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM))
+        process = bench.start("nap.test", "good.test", "bad.test", "--jobs", "4", "--json", "report.json", "--html", "report.html",
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        seconds = chance.uniform(0, 1.2)
+        time.sleep(seconds)
+        process.send_signal(which)
+        process.wait(timeout=PATIENCE)
+        try:
+            bench.check_nothing_left()
+            check(set(bench.folder.iterdir()) <= known, "files are left: %s" % (set(bench.folder.iterdir()) - known))
+            if report.exists():
+                json.loads(report.read_text())
+        except (AssertionError, ValueError) as wrong:
+            raise AssertionError("%s after %.3f s, turn %d, VMM_TEST_SEED=%s: %s" % (which.name, seconds, turn, seed, wrong)) from wrong
+
+
+def check_starved(bench):
+    """a guest for which the host has no CPU does not hang: only the time counts that it had, and the rest is told"""
+    bench.put("silent", "[test]\nsilence = 0.5\nwithin = 600\ntimeout = 600\n[machine]\nkernel = %s/spin.elf\nmem = 32M\n[step wait]\nexpect = x\n" % bench.guests)
+    cpu = min(os.sched_getaffinity(0))
+
+    def last_in_line():
+        os.sched_setaffinity(0, {cpu})
+        os.nice(10)
+
+    busy = subprocess.Popen(["sh", "-c", "while :; do :; done"], preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+    try:
+        _, out, _ = bench.run("silent.test", "--json", "silent.json", preexec_fn=last_in_line)
+    finally:
+        busy.kill()
+        busy.wait()
+    run = json.loads((bench.folder / "silent.json").read_text())["runs"][0]
+    told = re.search(r"no output and no work for ([\d.]+) s, of which the guest waited (\d+) s for a CPU of the host; vCPU 0: ", run["reason"])
+    check(run["verdict"] == "hang" and told, out)
+    check(float(told[1]) > 2 and float(told[1]) - int(told[2]) < 2, told[0])
+
+
 def check_dead_worker(bench):
     """a worker that is killed fails its run, and no other, and leaves nothing"""
     process = bench.start("idle.test", "nap.test", "--jobs", "1", "--json", "worker.json")
@@ -345,8 +391,8 @@ def check_closed_reader(bench):
 
 
 CHECKS = [check_exit_codes, check_errors, check_lines, check_reports, check_stdout, check_places, check_list, check_overrides, check_repeat, check_retries,
-          check_fail_fast, check_budget, check_signals, check_kill, check_dead_worker, check_terminal, check_interrupt, check_ignored,
-          check_closed_reader]
+          check_fail_fast, check_budget, check_signals, check_kill, check_kill_anywhen, check_starved, check_dead_worker, check_terminal, check_interrupt,
+          check_ignored, check_closed_reader]
 
 
 def main():

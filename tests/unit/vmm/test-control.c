@@ -148,7 +148,8 @@ Test (control, commands_do_what_they_say)
     say (fd, "{\"command\":\"status\"}\n");
     expect_part (
         fd, "\"devices\":[{\"name\":\"disk0\",\"kind\":\"disk\",\"requests\":64,\"bytes_from_guest\":33792,"
-            "\"bytes_to_guest\":262208,\"kicks\":3,\"interrupts\":5}]");
+            "\"bytes_to_guest\":262208,\"kicks\":3,\"interrupts\":5}],\"vcpus\":["
+            "{\"ran_seconds\":1.5,\"waited_seconds\":0.25},{\"ran_seconds\":0.0,\"waited_seconds\":0.0}]}");
     say (fd, "{\"command\":\"stop\"}\n");
     expect (fd, "{\"ok\":true}\n");
     say (fd, "{\"command\":\"stop\"}\n");

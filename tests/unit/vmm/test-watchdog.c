@@ -14,6 +14,8 @@ struct _VmmVcpu {
     uint64_t exits;
     bool silent;  /* it does not answer */
     bool exiting; /* it comes back to vmm between any two looks */
+    bool untold;  /* the host does not tell how long it has run */
+    int starved;  /* of how many parts of the time it gets none but one */
 };
 
 struct _VmmBoard {
@@ -69,6 +71,13 @@ uint64_t
 vmm_vcpu_total_exits (const VmmVcpu *vcpu)
 {
     return vcpu->exits;
+}
+
+bool
+vmm_vcpu_time (const VmmVcpu *vcpu, VmmThreadTime *ret_time)
+{
+    ret_time->ran_ns = g_get_monotonic_time () * 1000 / MAX (vcpu->starved, 1);
+    return !vcpu->untold;
 }
 
 bool
@@ -158,6 +167,39 @@ Test (watchdog, a_hang_is_shown_three_times, .timeout = 30)
     cr_assert_not_null (strstr (found.report, "/0x10), waiting for an interrupt, interrupts on\n"));
     cr_assert_not_null (strstr (found.report, ", running the kernel, interrupts off\n"));
     cr_assert_not_null (strstr (found.report, "vCPU 2: ended, or does not answer\n"));
+    vmm_watchdog_free (watchdog);
+    g_free (found.report);
+}
+
+/* What it says of the time is how long the vCPU ran, and not how long a busy host took for that. */
+Test (watchdog, a_vcpu_that_hardly_runs_does_not_hang_yet, .timeout = 30)
+{
+    VmmBoard board = make_board (1);
+    Found found = {0};
+
+    board.vcpus[0].sample.interrupts_off = true;
+    board.vcpus[0].starved = 1000;
+    VmmWatchdog *watchdog = vmm_watchdog_new (NULL, &board, 50 * MS, false, on_found, &found);
+    wait_for (&found, 2500);
+    cr_assert_eq (found.calls, 0);
+    board.vcpus[0].starved = 1;
+    wait_for (&found, 20000);
+    cr_assert_eq (found.calls, 1);
+    vmm_watchdog_free (watchdog);
+    g_free (found.report);
+}
+
+Test (watchdog, where_the_host_does_not_tell_the_clock_counts, .timeout = 30)
+{
+    VmmBoard board = make_board (1);
+    Found found = {0};
+
+    board.vcpus[0].sample.interrupts_off = true;
+    board.vcpus[0].untold = true;
+    VmmWatchdog *watchdog = vmm_watchdog_new (NULL, &board, 50 * MS, false, on_found, &found);
+    wait_for (&found, 20000);
+    cr_assert_eq (found.calls, 1);
+    cr_assert_geq (found.seconds, 0.05);
     vmm_watchdog_free (watchdog);
     g_free (found.report);
 }
