@@ -251,7 +251,7 @@ struct _TestWorker {
     TestPhase phase;
     bool advance;
     bool passing;
-    int64_t within_us; /* when the step's time is over */
+    int64_t within_us; /* when the step's time is over, if the host has a CPU for the guest all the while */
     GSource *within;
     GSource *total;
     GSource *later; /* a sleep's end, the next look at a file */
@@ -372,7 +372,8 @@ void test_worker_begin_silence (TestWorker *worker);
 void test_worker_keep_sample (TestWorker *worker, int64_t us, const char *text);
 void test_worker_sample (TestWorker *worker);
 void test_worker_is_active (TestWorker *worker);
-char *test_worker_explain_starved (const TestWorker *worker, int64_t us, int64_t starved_us);
+char *test_worker_explain_starved (const TestWorker *worker, int64_t us, int64_t starved_us, bool counts);
+const VmmMachineInfo *test_worker_count_starved (TestWorker *worker);
 int64_t test_worker_silent_since (const TestWorker *worker);
 
 /* worker-explain.c */

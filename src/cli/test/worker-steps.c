@@ -333,9 +333,17 @@ void
 test_worker_on_within (TestWorker *worker)
 {
     const TestStep *step = test_worker_step (worker);
+    int64_t due;
 
     if (step == NULL || worker->advance || test_worker_is_over (worker) || worker->sampling)
         return;
+    if (worker->machine != NULL)
+        test_worker_count_starved (worker);
+    due = worker->within_us + worker->starved_us - worker->starved_begun_us;
+    if (test_worker_now () < due) {
+        test_worker_timer_arm (worker->within, due);
+        return;
+    }
     test_worker_time_is_over (worker, step);
     test_worker_pump (worker);
 }

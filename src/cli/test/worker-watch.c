@@ -8,11 +8,15 @@
  * has followed for a moment its patterns are told to take it as it is; and after some seconds a kernel's
  * report is taken to be whole.
  *
- * Silence: a guest that says nothing and asks its devices for nothing, while a step waits for it, hangs. The
- * time does not count in which it would have run and the host had no CPU for it. It is asked three times
- * where its vCPUs are, which tells a loop from a wait; should it do something meanwhile, it did not hang.
+ * Silence: a guest that says nothing and asks its devices for nothing, while a step waits for it, hangs. It
+ * is asked three times where its vCPUs are, which tells a loop from a wait; should it do something meanwhile,
+ * it did not hang.
  *
  * Limits: of the step and of the run. When one is reached, what is known is said, and nothing else.
+ *
+ * On a busy host a guest may get a small part of a CPU, and neither hangs nor fails for that: where it would
+ * have run and the host had no CPU for it, the time counts neither as silence nor for the step. It does for
+ * the whole run, which has to end.
  */
 #include <string.h>
 
@@ -121,10 +125,17 @@ test_worker_heard (TestWorker *worker)
     tell_consoles (worker);
 }
 
-/* Adds for how long the vCPU that fared worst waited for a CPU of the host since the last look. */
-static void
-count_starved (TestWorker *worker, const VmmMachineInfo *info)
+/**
+ * test_worker_count_starved:
+ *
+ * Adds for how long the vCPU that fared worst waited for a CPU of the host since the last look.
+ *
+ * Returns: (transfer none): of the machine, as it is
+ */
+const VmmMachineInfo *
+test_worker_count_starved (TestWorker *worker)
 {
+    const VmmMachineInfo *info = vmm_machine_get_info (worker->machine);
     int64_t most = 0;
 
     if (worker->waited_ns == NULL)
@@ -137,6 +148,7 @@ count_starved (TestWorker *worker, const VmmMachineInfo *info)
         worker->waited_ns[i] = waited;
     }
     worker->starved_us += most / 1000;
+    return info;
 }
 
 /**
@@ -144,31 +156,31 @@ count_starved (TestWorker *worker, const VmmMachineInfo *info)
  * @worker: a worker
  * @us: some time that has just ended
  * @starved_us: @worker's, when that began
+ * @counts: whether it is a part of @us
  *
- * Returns: (transfer full): what is to be told of it behind "after 5 s": how much of it the host had no CPU
- * for the guest, where that is much; else ""
+ * Returns: (transfer full): what is to be told behind "after 5 s": for how long the host had no CPU for the
+ * guest, where that is much; else ""
  */
 char *
-test_worker_explain_starved (const TestWorker *worker, int64_t us, int64_t starved_us)
+test_worker_explain_starved (const TestWorker *worker, int64_t us, int64_t starved_us, bool counts)
 {
     int64_t starved = worker->starved_us - starved_us;
 
     if (starved < G_USEC_PER_SEC || starved < us / STARVED_PART)
         return g_strdup ("");
-    return g_strdup_printf (", of which the guest waited %" G_GINT64_FORMAT " s for a CPU of the host",
-                            starved / G_USEC_PER_SEC);
+    return g_strdup_printf (", %s %" G_GINT64_FORMAT " s in which it waited for a CPU of the host",
+                            counts ? "among them" : "besides", starved / G_USEC_PER_SEC);
 }
 
 /* Notes what its devices were asked for, and how often the guest began anew. */
 static void
 look_at_machine (TestWorker *worker)
 {
-    const VmmMachineInfo *info = vmm_machine_get_info (worker->machine);
+    const VmmMachineInfo *info = test_worker_count_starved (worker);
     uint64_t work = info->boots;
 
     for (size_t i = 0; i < info->n_devices; i++)
         work += info->devices[i].requests + info->devices[i].kicks;
-    count_starved (worker, info);
     if (work != worker->work)
         test_worker_is_active (worker);
     if (info->boots > MAX (worker->boots, 1))
@@ -271,7 +283,7 @@ hang (TestWorker *worker)
     g_autofree char *where = first_vcpu (worker);
     g_autofree char *more = test_worker_explain_silence (worker);
     g_autofree char *starved = test_worker_explain_starved (
-        worker, worker->silent_us, MAX (worker->starved_active_us, worker->starved_begun_us));
+        worker, worker->silent_us, MAX (worker->starved_active_us, worker->starved_begun_us), false);
 
     test_worker_fail (worker, "hang", "no output and no work for %g s%s; %s%s%s",
                       (double)(worker->silent_us / 1000) / 1000, starved, where, more != NULL ? "; " : "",
@@ -283,7 +295,7 @@ static void
 ask_vcpus (TestWorker *worker, int64_t now)
 {
     if (!worker->sampling)
-        worker->silent_us = now - test_worker_silent_since (worker);
+        worker->silent_us = silent_for (worker, now);
     worker->sampling = true;
     test_worker_sample (worker);
     if (json_array_size (worker->samples) < TEST_SAMPLES)
@@ -373,7 +385,7 @@ test_worker_on_total (TestWorker *worker)
     step = test_worker_step (worker);
     console = worker->consoles->pdata[step != NULL ? step->console : 0];
     test_worker_sample (worker);
-    starved = test_worker_explain_starved (worker, worker->run->timeout_us, 0);
+    starved = test_worker_explain_starved (worker, worker->run->timeout_us, 0, true);
     if (worker->passing)
         test_worker_fail (worker, "timeout", "the run was not done after %g s%s: its shell did not end",
                           (double)worker->run->timeout_us / 1e6, starved);

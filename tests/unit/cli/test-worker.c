@@ -100,8 +100,9 @@ Test (worker, time_limits, .timeout = 60)
     add_expect (run, "log in", "login:")->within_us = G_USEC_PER_SEC / 2;
     add_expect (run, "never", "never");
     told = do_run (run);
-    check_verdict (&told, "failed-expectation",
-                   "step \"log in\": no match for /login:/ within 0.5 s; the last line on serial was \">");
+    /* A busy host may be told of in between. */
+    check_verdict (&told, "failed-expectation", "step \"log in\": no match for /login:/ within 0.5 s");
+    check_verdict (&told, "failed-expectation", "; the last line on serial was \">");
     cr_assert_eq (json_integer_value (json_object_get (told.result, "step")), 1);
     cr_assert_str_eq (text_of (step_of (&told, 0), "state"), "passed");
     cr_assert_eq (json_integer_value (json_object_get (step_of (&told, 0), "line")), 1);
@@ -111,8 +112,8 @@ Test (worker, time_limits, .timeout = 60)
     told_clear (&told);
     run->timeout_us = G_USEC_PER_SEC / 4;
     told = do_run (run);
-    check_verdict (&told, "timeout",
-                   "step \"log in\": the run was not done after 0.25 s; the last line on serial was \">");
+    check_verdict (&told, "timeout", "step \"log in\": the run was not done after 0.25 s");
+    check_verdict (&told, "timeout", "; the last line on serial was \">");
     told_clear (&told);
     test_run_free (run);
 }
