@@ -57,11 +57,16 @@ test_worker_explain_silence (const TestWorker *worker)
                             why != NULL ? why : "");
 }
 
-/* How things were when the time was over. */
-static char *
-last_words (const TestWorker *worker, const TestStep *step)
+/**
+ * test_worker_last_words:
+ * @step: (nullable): the one that is being done
+ *
+ * Returns: (transfer full): how things were when the time was over
+ */
+char *
+test_worker_last_words (const TestWorker *worker, const TestStep *step)
 {
-    TestConsole *console = worker->consoles->pdata[step->console];
+    TestConsole *console = worker->consoles->pdata[step != NULL ? step->console : 0];
     int64_t silent_us = test_worker_now () - worker->active_us;
     g_autofree char *silence = NULL;
     g_autofree char *never = test_worker_explain_silence (worker);
@@ -142,7 +147,7 @@ test_worker_time_is_over (TestWorker *worker, const TestStep *step)
     /* Where it is tells something of a guest that stands still. */
     if (worker->machine != NULL && test_worker_now () - worker->active_us >= SILENCE_US)
         test_worker_sample (worker);
-    last = last_words (worker, step);
+    last = test_worker_last_words (worker, step);
     starved = test_worker_explain_starved (worker, step->within_us, worker->starved_begun_us, false);
     if (worker->phase == TEST_PHASE_EXPECT) {
         what = test_worker_line (step->expect);

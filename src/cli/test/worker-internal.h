@@ -378,6 +378,7 @@ int64_t test_worker_silent_since (const TestWorker *worker);
 
 /* worker-explain.c */
 char *test_worker_explain_silence (const TestWorker *worker);
+char *test_worker_last_words (const TestWorker *worker, const TestStep *step);
 void test_worker_hear_all (TestWorker *worker);
 void test_worker_time_is_over (TestWorker *worker, const TestStep *step);
 

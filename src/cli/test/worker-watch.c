@@ -376,24 +376,20 @@ void
 test_worker_on_total (TestWorker *worker)
 {
     g_autofree char *starved = NULL;
-    const TestStep *step;
-    TestConsole *console;
+    g_autofree char *last = NULL;
 
     test_worker_hear_all (worker);
     if (test_worker_is_over (worker))
         return;
-    step = test_worker_step (worker);
-    console = worker->consoles->pdata[step != NULL ? step->console : 0];
     test_worker_sample (worker);
     starved = test_worker_explain_starved (worker, worker->run->timeout_us, 0, true);
+    last = test_worker_last_words (worker, test_worker_step (worker));
     if (worker->passing)
         test_worker_fail (worker, "timeout", "the run was not done after %g s%s: its shell did not end",
                           (double)worker->run->timeout_us / 1e6, starved);
     else
-        test_worker_fail (worker, "timeout",
-                          "the run was not done after %g s%s; the last line on %s was \"%s\"",
-                          (double)worker->run->timeout_us / 1e6, starved, console->name,
-                          test_capture_last_line (console->capture));
+        test_worker_fail (worker, "timeout", "the run was not done after %g s%s; %s",
+                          (double)worker->run->timeout_us / 1e6, starved, last);
 }
 
 /**

@@ -38,7 +38,7 @@ class TestFile:
         load += ["trap 'kill $busy' EXIT"] if self.busy else []
         command = [f"{inputs}/bin/vmm", "test", "--set", f"in={inputs}", "--set", f"guests={inputs}/guests",
                    "--only", f"^({'|'.join(map(re.escape, self.names))})$", "--jobs", str(2 + self.busy), "--memory", "64G", "--time-scale", f"{scale:g}",
-                   "--json", f"{outputs}/vmm.json", "--junit", f"{outputs}/junit.xml", "--results", outputs]
+                   "--json", f"{outputs}/vmm.json", "--junit", f"{outputs}/junit.xml", "--html", f"{outputs}/report.html", "--results", outputs]
         command += ["--repeat", str(self.repeat)] if self.repeat > 1 else []
         command.append(f"{inputs}/tests/{self.path.name}")
         lines = ["# SPDX-License-Identifier: Apache-2.0", f"export IN={shlex.quote(inputs)}", *load,
