@@ -21,6 +21,13 @@ session_say (const Session *session, const char *text)
 }
 
 static void
+tell_action (const Session *session, TerminalAction action)
+{
+    if (session->act != NULL)
+        session->act (session->user, action);
+}
+
+static void
 on_terminal (void *user, TerminalAction action)
 {
     Session *session = user;
@@ -30,11 +37,11 @@ on_terminal (void *user, TerminalAction action)
         vmm_machine_stop (session->machine, "by Ctrl-A x");
         break;
     case TERMINAL_POWER_BUTTON:
-        if (session->power_button != NULL)
-            session->power_button (session->user);
+        tell_action (session, action);
         vmm_machine_press_power_button (session->machine);
         break;
     case TERMINAL_BREAK:
+        tell_action (session, action);
         vmm_machine_send_break (session->machine);
         break;
     case TERMINAL_HELP:

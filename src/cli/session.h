@@ -13,7 +13,7 @@
  * @out_fd: where the console's output goes
  * @typed: (nullable): sees what is typed for the guest
  * @begin: (nullable): told before the guest runs; threads may be started from now on
- * @power_button: (nullable): told before the power button is pressed
+ * @act: (nullable): told before the power button is pressed or a BREAK is sent
  * @output_end: (nullable): told when the machine has ended, before the terminal is given back
  * @user: what they get
  * @machine: (nullable): the machine, which the verdict belongs to
@@ -26,7 +26,7 @@ typedef struct {
     int out_fd;
     VmmInputFilter typed;
     void (*begin) (void *user);
-    void (*power_button) (void *user);
+    void (*act) (void *user, TerminalAction action);
     void (*output_end) (void *user);
     void *user;
     VmmMachine *machine;

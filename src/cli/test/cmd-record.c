@@ -65,13 +65,16 @@ on_typed (void *user, uint8_t *data, size_t len)
 }
 
 static void
-on_power_button (void *user)
+on_action (void *user, TerminalAction action)
 {
     Record *record = user;
 
     relay_look (record->relay);
     g_mutex_lock (&record->lock);
-    test_record_power_button (record->record, get_seconds (record));
+    if (action == TERMINAL_POWER_BUTTON)
+        test_record_power_button (record->record, get_seconds (record));
+    else if (action == TERMINAL_BREAK)
+        test_record_break (record->record, get_seconds (record));
     g_mutex_unlock (&record->lock);
 }
 
@@ -221,7 +224,7 @@ record_session (Record *record)
                        .out_fd = relay_get_fd (record->relay),
                        .typed = on_typed,
                        .begin = on_begin,
-                       .power_button = on_power_button,
+                       .act = on_action,
                        .output_end = on_output_end,
                        .user = record};
     const VmmVerdict *verdict = session_run (&session, &error);

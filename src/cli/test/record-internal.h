@@ -9,7 +9,12 @@
 #define TEST_RECORD_LINE_MAX 1024u
 #define TEST_RECORD_ECHO_MAX 16u
 
-typedef enum { TEST_RECORD_TYPED, TEST_RECORD_POWER_BUTTON, TEST_RECORD_END } TestRecordKind;
+typedef enum {
+    TEST_RECORD_TYPED,
+    TEST_RECORD_POWER_BUTTON,
+    TEST_RECORD_BREAK,
+    TEST_RECORD_END
+} TestRecordKind;
 
 /**
  * TestRecordLine:

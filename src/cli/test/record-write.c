@@ -351,6 +351,11 @@ write_steps (Writer *writer)
             write_expect (writer, step);
             write_key (writer, "machine", "power-button");
             break;
+        case TEST_RECORD_BREAK:
+            begin_step (writer, "break");
+            write_expect (writer, step);
+            write_key (writer, "machine", "break");
+            break;
         case TEST_RECORD_END:
             write_end (writer, step);
             break;

@@ -289,6 +289,14 @@ test_record_typed (TestRecord *record, const uint8_t *data, size_t len, double t
     record->typed_t = t;
 }
 
+static void
+add_action (TestRecord *record, TestRecordKind kind, double t)
+{
+    record->open = false;
+    if (!is_full (record))
+        begin_step (record, kind, t);
+}
+
 /**
  * test_record_power_button:
  *
@@ -297,9 +305,18 @@ test_record_typed (TestRecord *record, const uint8_t *data, size_t len, double t
 void
 test_record_power_button (TestRecord *record, double t)
 {
-    record->open = false;
-    if (!is_full (record))
-        begin_step (record, TEST_RECORD_POWER_BUTTON, t);
+    add_action (record, TEST_RECORD_POWER_BUTTON, t);
+}
+
+/**
+ * test_record_break:
+ *
+ * A BREAK is sent.
+ */
+void
+test_record_break (TestRecord *record, double t)
+{
+    add_action (record, TEST_RECORD_BREAK, t);
 }
 
 /**

@@ -17,6 +17,7 @@ void test_record_set (TestRecord *record, const char *key, const char *value);
 void test_record_output (TestRecord *record, const uint8_t *data, size_t len, double t);
 void test_record_typed (TestRecord *record, const uint8_t *data, size_t len, double t);
 void test_record_power_button (TestRecord *record, double t);
+void test_record_break (TestRecord *record, double t);
 void test_record_end (TestRecord *record, const VmmVerdict *verdict, double t);
 char *test_record_to_scenario (const TestRecord *record);
 bool test_record_is_full (const TestRecord *record);

@@ -108,17 +108,18 @@ def check_leave():
 
 
 def check_keys():
-    """keys of vmm are none of the guest's, and the power button is pressed again"""
+    """keys of vmm are none of the guest's; the power button is pressed again, and a BREAK is sent"""
     with AtTerminal("echo") as session:
         session.wait_raw()
         session.type(CTRL_A + b"a\x03")
         session.wait_for(rb"\^A\^C")
         session.type(CTRL_A + b"h")
         session.wait_for(rb"vmm: Ctrl-A then")
-        session.type(CTRL_A + b"p\rquit\r")
+        session.type(CTRL_A + b"p" + CTRL_A + b"b\rquit\r")
         expect(session.wait_end() == 0)
     check_scenario("\n[step type]\nexpect = ^>\\s\nsend = \\x01\\x03\n"
                    "\n[step power button]\nexpect = \\^A\\^C\nmachine = power-button\n"
+                   "\n[step break]\nmachine = break\n"
                    "\n[step key enter]\nkey = enter\n"
                    "\n[step quit]\nsend = quit\\r\n"
                    "\n[step poweroff]\nwait = poweroff\n", "echo")

@@ -326,6 +326,20 @@ Test (record, the_power_button)
          "\n[step poweroff]\nwait = poweroff\n");
 }
 
+Test (record, a_break)
+{
+    Session session = begin ();
+
+    show (&session, "login: ");
+    test_record_break (session.record, 3);
+    show (&session, "sysrq: HELP\r\n");
+    type (&session, "h");
+    end (&session, VMM_VERDICT_POWEROFF, 0,
+         "[machine]\n\n[step break]\nexpect-text = login:\nmachine = break\n"
+         "\n[step h]\nexpect-text = sysrq: HELP\nsend = h\n"
+         "\n[step poweroff]\nwait = poweroff\n");
+}
+
 /* Names and patterns stay what a file can have. */
 Test (record, any_bytes)
 {
