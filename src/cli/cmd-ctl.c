@@ -163,8 +163,10 @@ print_cpus (json_t *answer)
         ran += json_number_value (json_object_get (vcpu, "ran_seconds"));
         waited += json_number_value (json_object_get (vcpu, "waited_seconds"));
     }
-    printf ("%-10s%" PRIu64 ", which ran for %.1f s and waited %.1f s for a CPU of the host\n", "CPUs",
-            get_number (answer, "cpus"), ran, waited);
+    printf ("%-10s%" PRIu64, "CPUs", get_number (answer, "cpus"));
+    if (ran > 0)
+        printf (", which ran for %.1f s and waited %.1f s for a CPU of the host", ran, waited);
+    printf ("\n");
 }
 
 static void

@@ -41,6 +41,7 @@
 typedef struct {
     uint64_t exits; /* at the last look */
     bool stuck;
+    bool told;           /* by the host: the clock stands in for it elsewhere */
     int64_t stuck_since; /* µs that it had run */
 } Seen;
 
@@ -69,8 +70,7 @@ struct _VmmWatchdog {
     unsigned n_proofs; /* 0: there is no suspicion */
 };
 
-/* For how many µs vCPU @i has run and been stuck; @now stands in for its time where the host does not tell.
- */
+/* For how many µs vCPU @i has run and been stuck; by the clock where the host does not tell. */
 static int64_t
 update_seen (VmmWatchdog *watchdog, unsigned i, const VmmVcpuSample *sample, int64_t now)
 {
@@ -79,10 +79,12 @@ update_seen (VmmWatchdog *watchdog, unsigned i, const VmmVcpuSample *sample, int
     uint64_t exits = vmm_vcpu_total_exits (vcpu);
     bool stuck = !sample->off && !sample->halted && sample->interrupts_off && exits == seen->exits;
     VmmThreadTime time;
-    int64_t ran = vmm_vcpu_time (vcpu, &time) ? time.ran_ns / 1000 : now;
+    bool told = vmm_vcpu_time (vcpu, &time);
+    int64_t ran = told ? time.ran_ns / 1000 : now;
 
-    if (!stuck || !seen->stuck)
+    if (!stuck || !seen->stuck || told != seen->told)
         seen->stuck_since = ran;
+    seen->told = told;
     seen->stuck = stuck;
     seen->exits = exits;
     return ran - seen->stuck_since;

@@ -193,7 +193,7 @@ receive (TestStream *stream)
     else if (n > 0)
         take_error (worker, data, (size_t)n);
     if (n > 0)
-        test_worker_is_active (worker);
+        test_worker_mark_active (worker);
     return n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN));
 }
 

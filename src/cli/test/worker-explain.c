@@ -148,7 +148,7 @@ test_worker_time_is_over (TestWorker *worker, const TestStep *step)
     if (worker->machine != NULL && test_worker_now () - worker->active_us >= SILENCE_US)
         test_worker_sample (worker);
     last = test_worker_last_words (worker, step);
-    starved = test_worker_explain_starved (worker, step->within_us, worker->starved_begun_us, false);
+    starved = test_worker_explain_starved (step->within_us, test_worker_starved_in_step (worker), false);
     if (worker->phase == TEST_PHASE_EXPECT) {
         what = test_worker_line (step->expect);
         test_worker_fail (worker, "failed-expectation", "no match for /%s/ within %g s%s; %s", what, seconds,

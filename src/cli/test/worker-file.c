@@ -16,7 +16,7 @@
 
 /* What is wrong, or NULL. */
 static char *
-search_file (const TestWorker *worker, const TestStep *step, int fd)
+search_file (TestWorker *worker, const TestStep *step, int fd)
 {
     TestSearch search = {0};
     g_autoptr (GError) error = NULL;
@@ -30,7 +30,7 @@ search_file (const TestWorker *worker, const TestStep *step, int fd)
         n = read (fd, data, 65536);
         if (n < 0 && errno != EINTR)
             wrong = g_strdup (g_strerror (errno));
-        else if (test_worker_now () >= worker->within_us)
+        else if (test_worker_now () >= test_worker_due (worker))
             wrong = g_strdup_printf ("it was not read to its end within %g s",
                                      (double)step->within_us / G_USEC_PER_SEC);
         n = n < 0 && wrong == NULL ? 1 : n;
@@ -47,7 +47,7 @@ search_file (const TestWorker *worker, const TestStep *step, int fd)
 }
 
 static char *
-check (const TestWorker *worker, const TestStep *step)
+check (TestWorker *worker, const TestStep *step)
 {
     int fd = open (step->text, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     char *wrong = NULL;

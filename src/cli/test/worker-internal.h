@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "capture.h"
+#include "cpu-time.h"
 #include "shell.h"
 #include "timeline.h"
 #include "worker-search.h"
@@ -219,8 +220,10 @@ typedef struct {
  * @advance: it is done
  * @passing: all are; the machine is being ended
  * @active_us: when the guest last did something that can be seen
- * @waited_ns: (nullable): of each vCPU, as was last seen
- * @starved_us: for how long the guest waited for a CPU of the host, in all
+ * @cpus: how its CPUs have fared, as was last seen
+ * @cpus_active: the same at @active_us
+ * @cpus_begun: and when the step began
+ * @host_cpus: how many it may use; 0: that was not asked yet
  * @work: how much that was, as its devices count
  * @boots: of the machine, as was last seen
  * @boots_passed: as they were when the last step passed
@@ -263,10 +266,10 @@ struct _TestWorker {
     int64_t silent_us;
     GSource *trouble_end;
     int64_t active_us;
-    int64_t *waited_ns;
-    int64_t starved_us;
-    int64_t starved_active_us; /* at @active_us */
-    int64_t starved_begun_us;  /* when the step began */
+    TestCpuCount cpus;
+    TestCpuTime cpus_active;
+    TestCpuTime cpus_begun;
+    unsigned host_cpus;
     int64_t told_us;
     uint64_t work;
     unsigned boots;
@@ -290,6 +293,16 @@ struct _TestWorker {
 /* worker-state.c */
 void test_worker_init (TestWorker *worker, const TestRun *run, const char *results, int event_fd);
 void test_worker_clear (TestWorker *worker);
+
+/* worker-starved.c */
+const VmmMachineInfo *test_worker_look_at_cpus (TestWorker *worker);
+void test_worker_mark_active (TestWorker *worker);
+void test_worker_mark_step (TestWorker *worker);
+int64_t test_worker_starved_in_step (TestWorker *worker);
+int64_t test_worker_starved_in_silence (TestWorker *worker);
+int64_t test_worker_starved_in_run (TestWorker *worker);
+int64_t test_worker_due (TestWorker *worker);
+char *test_worker_explain_starved (int64_t us, int64_t starved_us, bool counts);
 
 /* worker-source.c */
 int64_t test_worker_now (void);
@@ -371,9 +384,6 @@ void test_worker_heard (TestWorker *worker);
 void test_worker_begin_silence (TestWorker *worker);
 void test_worker_keep_sample (TestWorker *worker, int64_t us, const char *text);
 void test_worker_sample (TestWorker *worker);
-void test_worker_is_active (TestWorker *worker);
-char *test_worker_explain_starved (const TestWorker *worker, int64_t us, int64_t starved_us, bool counts);
-const VmmMachineInfo *test_worker_count_starved (TestWorker *worker);
 int64_t test_worker_silent_since (const TestWorker *worker);
 
 /* worker-explain.c */

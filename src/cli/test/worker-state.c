@@ -115,7 +115,9 @@ test_worker_clear (TestWorker *worker)
         g_free (worker->done[i].message);
     }
     g_free (worker->done);
-    g_free (worker->waited_ns);
+    test_cpu_count_clear (&worker->cpus);
+    test_cpu_time_clear (&worker->cpus_active);
+    test_cpu_time_clear (&worker->cpus_begun);
     test_timeline_free (worker->timeline);
     json_decref (worker->reports);
     json_decref (worker->samples);

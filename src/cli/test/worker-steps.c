@@ -338,8 +338,8 @@ test_worker_on_within (TestWorker *worker)
     if (step == NULL || worker->advance || test_worker_is_over (worker) || worker->sampling)
         return;
     if (worker->machine != NULL)
-        test_worker_count_starved (worker);
-    due = worker->within_us + worker->starved_us - worker->starved_begun_us;
+        test_worker_look_at_cpus (worker);
+    due = test_worker_due (worker);
     if (test_worker_now () < due) {
         test_worker_timer_arm (worker->within, due);
         return;

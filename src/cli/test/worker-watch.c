@@ -14,9 +14,7 @@
  *
  * Limits: of the step and of the run. When one is reached, what is known is said, and nothing else.
  *
- * On a busy host a guest may get a small part of a CPU, and neither hangs nor fails for that: where it would
- * have run and the host had no CPU for it, the time counts neither as silence nor for the step. It does for
- * the whole run, which has to end.
+ * What a busy host keeps from the guest is no part of its silence, nor of the step's time: worker-starved.c.
  */
 #include <string.h>
 
@@ -31,8 +29,6 @@
 #define SAMPLE_US (200 * 1000)
 #define REBOOTS_MAX 5u
 #define SAMPLE_MAX 65536u
-/* Of some time, so much is worth a word. */
-#define STARVED_PART 5
 
 /* Of a console that may be quiet; when there is something to do for it, or 0. */
 static int64_t
@@ -96,18 +92,6 @@ test_worker_on_quiet (TestWorker *worker)
 }
 
 /**
- * test_worker_is_active:
- *
- * The guest has done something that can be seen.
- */
-void
-test_worker_is_active (TestWorker *worker)
-{
-    worker->active_us = test_worker_now ();
-    worker->starved_active_us = worker->starved_us;
-}
-
-/**
  * test_worker_heard:
  *
  * Some console has said something just now.
@@ -117,7 +101,7 @@ test_worker_heard (TestWorker *worker)
 {
     int64_t now = test_worker_now ();
 
-    test_worker_is_active (worker);
+    test_worker_mark_active (worker);
     if (g_source_get_ready_time (worker->quiet) < 0)
         test_worker_timer_arm (worker->quiet, now + QUIET_US);
     if (now < worker->told_us + TELL_US)
@@ -125,64 +109,17 @@ test_worker_heard (TestWorker *worker)
     tell_consoles (worker);
 }
 
-/**
- * test_worker_count_starved:
- *
- * Adds for how long the vCPU that fared worst waited for a CPU of the host since the last look.
- *
- * Returns: (transfer none): of the machine, as it is
- */
-const VmmMachineInfo *
-test_worker_count_starved (TestWorker *worker)
-{
-    const VmmMachineInfo *info = vmm_machine_get_info (worker->machine);
-    int64_t most = 0;
-
-    if (worker->waited_ns == NULL)
-        worker->waited_ns = g_new0 (int64_t, info->cpus);
-    for (unsigned i = 0; i < info->cpus; i++) {
-        int64_t waited = info->vcpu_times[i].waited_ns, before = worker->waited_ns[i];
-
-        /* After a reboot it counts anew. */
-        most = MAX (most, waited < before ? waited : waited - before);
-        worker->waited_ns[i] = waited;
-    }
-    worker->starved_us += most / 1000;
-    return info;
-}
-
-/**
- * test_worker_explain_starved:
- * @worker: a worker
- * @us: some time that has just ended
- * @starved_us: @worker's, when that began
- * @counts: whether it is a part of @us
- *
- * Returns: (transfer full): what is to be told behind "after 5 s": for how long the host had no CPU for the
- * guest, where that is much; else ""
- */
-char *
-test_worker_explain_starved (const TestWorker *worker, int64_t us, int64_t starved_us, bool counts)
-{
-    int64_t starved = worker->starved_us - starved_us;
-
-    if (starved < G_USEC_PER_SEC || starved < us / STARVED_PART)
-        return g_strdup ("");
-    return g_strdup_printf (", %s %" G_GINT64_FORMAT " s in which it waited for a CPU of the host",
-                            counts ? "among them" : "besides", starved / G_USEC_PER_SEC);
-}
-
 /* Notes what its devices were asked for, and how often the guest began anew. */
 static void
 look_at_machine (TestWorker *worker)
 {
-    const VmmMachineInfo *info = test_worker_count_starved (worker);
+    const VmmMachineInfo *info = test_worker_look_at_cpus (worker);
     uint64_t work = info->boots;
 
     for (size_t i = 0; i < info->n_devices; i++)
         work += info->devices[i].requests + info->devices[i].kicks;
     if (work != worker->work)
-        test_worker_is_active (worker);
+        test_worker_mark_active (worker);
     if (info->boots > MAX (worker->boots, 1))
         test_timeline_restarted (worker->timeline, test_worker_seconds (worker, test_worker_now ()));
     worker->work = work;
@@ -214,11 +151,9 @@ test_worker_silent_since (const TestWorker *worker)
 
 /* For how long it has been silent, though it could have done something. */
 static int64_t
-silent_for (const TestWorker *worker, int64_t now)
+silent_for (TestWorker *worker, int64_t now)
 {
-    int64_t starved = worker->starved_us - MAX (worker->starved_active_us, worker->starved_begun_us);
-
-    return MAX (now - test_worker_silent_since (worker) - starved, 0);
+    return MAX (now - test_worker_silent_since (worker) - test_worker_starved_in_silence (worker), 0);
 }
 
 /**
@@ -233,7 +168,7 @@ test_worker_begin_silence (TestWorker *worker)
     int64_t beat = step->silence_us > 0 ? CLAMP (step->silence_us / 10, BEAT_MIN_US, BEAT_US) : BEAT_US;
 
     worker->sampling = false;
-    worker->starved_begun_us = worker->starved_us;
+    test_worker_mark_step (worker);
     json_array_clear (worker->samples);
     if (step->action == TEST_ACTION_WAIT && step->wait == TEST_WAIT_REBOOT)
         beat = MIN (beat, BEAT_US / 5);
@@ -282,8 +217,8 @@ hang (TestWorker *worker)
 {
     g_autofree char *where = first_vcpu (worker);
     g_autofree char *more = test_worker_explain_silence (worker);
-    g_autofree char *starved = test_worker_explain_starved (
-        worker, worker->silent_us, MAX (worker->starved_active_us, worker->starved_begun_us), false);
+    g_autofree char *starved =
+        test_worker_explain_starved (worker->silent_us, test_worker_starved_in_silence (worker), false);
 
     test_worker_fail (worker, "hang", "no output and no work for %g s%s; %s%s%s",
                       (double)(worker->silent_us / 1000) / 1000, starved, where, more != NULL ? "; " : "",
@@ -340,7 +275,7 @@ is_unheard (const TestWorker *worker)
 }
 
 static bool
-is_silent (const TestWorker *worker, int64_t now)
+is_silent (TestWorker *worker, int64_t now)
 {
     return is_waiting (worker) && silent_for (worker, now) >= test_worker_step (worker)->silence_us &&
            !is_unheard (worker);
@@ -382,7 +317,8 @@ test_worker_on_total (TestWorker *worker)
     if (test_worker_is_over (worker))
         return;
     test_worker_sample (worker);
-    starved = test_worker_explain_starved (worker, worker->run->timeout_us, 0, true);
+    starved =
+        test_worker_explain_starved (worker->run->timeout_us, test_worker_starved_in_run (worker), true);
     last = test_worker_last_words (worker, test_worker_step (worker));
     if (worker->passing)
         test_worker_fail (worker, "timeout", "the run was not done after %g s%s: its shell did not end",

@@ -13,8 +13,8 @@
  *
  * Any thread. Takes some microseconds: it reads a file of /proc.
  *
- * Returns: false when the thread is gone, or the host does not tell: a kernel with KVM does, where /proc is
- * mounted
+ * Returns: false when the thread is gone, no descriptor is left, or the host does not tell: a kernel with KVM
+ * does, where /proc is mounted
  */
 bool
 vmm_thread_time (pid_t tid, VmmThreadTime *ret_time)
@@ -32,5 +32,6 @@ vmm_thread_time (pid_t tid, VmmThreadTime *ret_time)
     if (len <= 0)
         return false;
     text[len] = '\0';
-    return sscanf (text, "%" SCNd64 " %" SCNd64, &ret_time->ran_ns, &ret_time->waited_ns) == 2;
+    return sscanf (text, "%" SCNd64 " %" SCNd64, &ret_time->ran_ns, &ret_time->waited_ns) == 2 &&
+           ret_time->ran_ns > 0;
 }

@@ -60,7 +60,7 @@ def check_status(machine):
     answer = machine.status()
     check(answer["ok"] and answer["state"] == "running" and answer["verdict"] is None, answer)
     check(answer["cpus"] == 1 and answer["memory_bytes"] == 32 << 20 and answer["devices"] == [IDLE_DISK], answer)
-    check([sorted(vcpu) for vcpu in answer["vcpus"]] == [["ran_seconds", "waited_seconds"]] and answer["vcpus"][0]["ran_seconds"] > 0, answer)
+    check([sorted(vcpu) for vcpu in answer["vcpus"]] == [["ran_seconds", "waited_seconds"]], answer)
     code, text, _ = machine.ctl("status")
     check(code == 0 and "running" in text and "32 MiB" in text, text)
 
