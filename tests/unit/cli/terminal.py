@@ -321,6 +321,9 @@ def main():
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("1..0 # SKIP no access to /dev/kvm")
         return 77
+    # Who runs the tests under nohup, or behind "&", has signals ignored that are sent here.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     print("1..%d" % len(CASES), flush=True)
     failures = 0
     for number, (check, guest, options, more) in enumerate(CASES, 1):

@@ -404,6 +404,9 @@ def main():
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("1..0 # SKIP no access to /dev/kvm")
         return 0
+    # Who runs the tests under nohup, or behind "&", has signals ignored that are sent here.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     print("1..%d" % len(CHECKS))
     failures = 0
     for number, run in enumerate(CHECKS, 1):
