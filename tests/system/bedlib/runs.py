@@ -90,18 +90,19 @@ def _what_is_wrong(run):
     return f"{run['status']}{which}: {run['verdict']}: {run['reason']}; expected: {run.get('outcome')} {run.get('outcome_reason') or ''}".rstrip()
 
 
-def load(vmm, folder, only, tag, with_long, repeat, busy):
-    """Return the TestFiles of a folder with runs that were chosen."""
+def load(vmm, folder, only, tag, left_out, repeat, busy):
+    """Return the TestFiles of a folder with runs that were chosen. left_out: of an ordinary run, beside what is long."""
     found = []
     for path in sorted(Path(folder).glob("*.test")):
         command = [vmm, "test", "--list", "--set", "in=/in", "--set", "guests=/guests", "--skip-tag", "micro"]
         command += ["--only", only] if only else []
         command += ["--tag", tag] if tag else []
-        command += [] if only or tag or with_long else ["--skip-tag", "long"]
+        command += ["--skip-tag", "long"] if left_out else []
         told = subprocess.run([*command, path], check=False, text=True, capture_output=True)
         if told.returncode not in (0, 125):
             raise ValueError(f"{path}: {told.stderr.strip()}")
         names = [line.split("\t")[0].strip() for line in told.stdout.splitlines() if line.strip()]
+        names = [name for name in names if not (left_out and re.search(left_out, name))]
         if names:
             found.append(TestFile(path, names, repeat, busy))
     return found
