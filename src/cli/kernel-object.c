@@ -9,6 +9,8 @@
 
 #include <glib/gstdio.h>
 
+#include "write-all.h"
+
 #define PIECE ((size_t)64 << 10) /* stays in the cache */
 #define LANES 4u
 
@@ -99,19 +101,6 @@ fail (const char *path, GError **error)
 {
     g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "kernel store: \"%s\": %s", path, g_strerror (errno));
     return false;
-}
-
-static bool
-write_all (int fd, const uint8_t *bytes, size_t len)
-{
-    for (size_t done = 0; done < len;) {
-        ssize_t n = write (fd, bytes + done, len - done);
-
-        if (n < 0 && errno != EINTR)
-            return false;
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return true;
 }
 
 static bool

@@ -14,6 +14,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "write-all.h"
+
 static json_t *
 seconds_since (int64_t start_ns, int64_t ns)
 {
@@ -129,20 +131,13 @@ is_sink (const char *path)
 static bool
 write_to_sink (const char *path, const char *text, GError **error)
 {
-    size_t len = strlen (text);
     /* A pipe without a reader is an error, and not to be waited for. */
     int fd = open (path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    ssize_t n = 0;
     int wrong;
 
     if (fd >= 0)
         fcntl (fd, F_SETFL, O_APPEND);
-    for (size_t done = 0; fd >= 0 && n >= 0 && done < len; done += (size_t)MAX (n, 0)) {
-        n = write (fd, text + done, len - done);
-        if (n < 0 && errno == EINTR)
-            n = 0;
-    }
-    wrong = fd < 0 || n < 0 ? errno : 0;
+    wrong = fd < 0 || !write_all (fd, text, strlen (text)) ? errno : 0;
     if (fd >= 0)
         close (fd);
     if (wrong != 0)
@@ -181,19 +176,12 @@ static bool
 write_nameless (const char *path, const char *text)
 {
     g_autofree char *folder = g_path_get_dirname (path);
-    size_t len = strlen (text), done = 0;
     int fd = open (folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
-    ssize_t n = 0;
     bool ok;
 
     if (fd < 0)
         return false;
-    for (; n >= 0 && done < len; done += (size_t)MAX (n, 0)) {
-        n = write (fd, text + done, len - done);
-        if (n < 0 && errno == EINTR)
-            n = 0;
-    }
-    ok = done == len && fsync (fd) == 0 && name_file (fd, path);
+    ok = write_all (fd, text, strlen (text)) && fsync (fd) == 0 && name_file (fd, path);
     close (fd);
     return ok;
 }

@@ -12,9 +12,9 @@
 
 #include "loader/kaslr.h"
 
-/* struct console begins with its name, in a fixed room. */
 /* Prime: no column of a table is looked at alone. */
 #define SAMPLE_STRIDE 61u
+/* struct console begins with its name, in a fixed room. */
 #define CONSOLE_NAME_ROOM 16
 
 typedef struct {

@@ -6,14 +6,16 @@
  *
  * - Halted: every vCPU waits in HLT with interrupts off, or was never started. Nothing can wake it again, so
  *   two looks that find it are proof.
- * - Hung: a vCPU runs with interrupts off and has made no exit to vmm for the whole limit, in every look.
- * What counts is the time that its thread has run: a host that is busy with other work makes no hang. A
+ * - Hung: a vCPU runs with interrupts off and has made no exit to vmm for the whole limit, in every look. A
  *   kernel that works does not do that; one that computes that long without interrupts and without output
- *   cannot be told from one that is stuck, and for it there is --watchdog off. Where KVM interprets the
- * guest's kernel, all takes longer: unless the user set the limit, the host's speed is measured before a
- * guest is called hung, and on a slow one the limit grows by as much as the host is slower than a usual one.
- *   At its end it is looked at twice more: a loop of a few instructions and a long way are told apart by
- * where each vCPU was. The loop goes on meanwhile, so whatever else ends the run does so first.
+ *   cannot be told from one that is stuck, and for it there is --watchdog off.
+ *
+ * The limit counts the time that the vCPU's thread has run: a host that is busy with other work makes no
+ * hang. Where KVM interprets the guest's kernel, all takes longer: unless the user set the limit, the host's
+ * speed is measured before a guest is called hung, and on a slow one the limit grows by as much as the host
+ * is slower than a usual one. At its end the guest is looked at twice more: a loop of a few instructions and
+ * a long way are told apart by where each vCPU was. The loop goes on meanwhile, so whatever else ends the run
+ * does so first.
  *
  * A look kicks each vCPU out of the guest for the time of four ioctls. Looks start soon after the guest
  * does, since most machines that halt do so early. A guest that is found idle is left alone: a timer on the

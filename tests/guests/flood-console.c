@@ -4,41 +4,24 @@
  * "mib=N" MiB of them, as fast as the device takes them, and powers off.
  */
 #include "acpi.h"
-#include "console.h"
-#include "cpu.h"
-#include "guest.h"
+#include "bench.h"
+#include "flood.h"
 #include "virtio.h"
 
 #define CONSOLE_ID 3u
 #define TX_QUEUE 1u
-#define LINE 64u
 #define CHUNK (64u << 10)
 #define CHUNKS 16u
 
 static uint8_t queue_memory[VIRTIO_QUEUE_MEMORY] __attribute__ ((aligned (4096)));
 static char chunks[CHUNKS][CHUNK];
 
-static void __attribute__ ((noreturn)) fail (const char *why)
-{
-    Console console;
-
-    console_init (&console);
-    console_text (&console, "failed: ");
-    console_text (&console, why);
-    console_end_line (&console);
-    for (;;)
-        cpu_out8 (PORT_DEBUG_EXIT, DEBUG_EXIT_FAIL);
-}
-
 static void
 fill_lines (char *at, uint32_t number)
 {
-    for (char *end = at + CHUNK; at < end; at += LINE, number++) {
-        for (uint32_t i = 0; i < 8; i++)
-            at[i] = "0123456789abcdef"[number >> (28 - 4 * i) & 15];
-        for (uint32_t i = 8; i < LINE - 1; i++)
-            at[i] = (char)('A' + i % 26);
-        at[LINE - 1] = '\n';
+    for (char *end = at + CHUNK; at < end; at += FLOOD_LINE) {
+        flood_fill_line (at, number++);
+        at[FLOOD_LINE - 1] = '\n';
     }
 }
 
@@ -56,21 +39,23 @@ void
 guest_main (const StartInfo *info)
 {
     uint32_t n = pvh_cmdline_number (info, "mib=", 1) * ((1u << 20) / CHUNK);
+    BenchReport report = {0};
     VirtioDevice device;
     VirtioQueue queue;
 
+    console_init (&report.console);
     if (!virtio_find (info, CONSOLE_ID, 0, &device))
-        fail ("no virtio console");
+        bench_fail (&report, "no virtio console");
     if (!virtio_begin (&device, VIRTIO_F_EVENT_IDX))
-        fail ("the device refuses its features");
+        bench_fail (&report, "the device refuses its features");
     if (!virtio_queue_start (&device, &queue, TX_QUEUE, queue_memory, CHUNKS))
-        fail ("no queue");
+        bench_fail (&report, "no queue");
     virtio_ready (&device);
     for (uint32_t i = 0; i < n; i++) {
         VirtioPart part = {chunks[i % CHUNKS], CHUNK, false};
 
         wait_for_room (&queue, 1);
-        fill_lines (chunks[i % CHUNKS], i * (CHUNK / LINE));
+        fill_lines (chunks[i % CHUNKS], i * (CHUNK / FLOOD_LINE));
         virtio_add (&queue, &part, 1);
         virtio_kick (&queue);
     }

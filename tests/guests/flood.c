@@ -7,20 +7,17 @@
 #include "acpi.h"
 #include "console.h"
 #include "cpu.h"
+#include "flood.h"
 
-#define LINE 64u
 #define LSR (CONSOLE_COM1 + 5)
 #define LSR_THR_EMPTY 0x20u
 
 static void
 fill_line (char *line, uint32_t number)
 {
-    for (uint32_t i = 0; i < 8; i++)
-        line[i] = "0123456789abcdef"[number >> (28 - 4 * i) & 15];
-    for (uint32_t i = 8; i < LINE - 2; i++)
-        line[i] = (char)('A' + i % 26);
-    line[LINE - 2] = '\r';
-    line[LINE - 1] = '\n';
+    flood_fill_line (line, number);
+    line[FLOOD_LINE - 2] = '\r';
+    line[FLOOD_LINE - 1] = '\n';
 }
 
 void
@@ -30,16 +27,16 @@ guest_main (const StartInfo *info)
     uint32_t bytes = pvh_cmdline_number (info, "bytes=", 1u << 20);
     char way = how != 0 ? *how : 's';
     Console console;
-    char line[LINE];
+    char line[FLOOD_LINE];
 
     console_init (&console);
-    for (uint32_t number = 0; number < bytes / LINE; number++) {
+    for (uint32_t number = 0; number < bytes / FLOOD_LINE; number++) {
         fill_line (line, number);
         if (way == 's') {
-            cpu_out_string8 (CONSOLE_COM1, line, LINE);
+            cpu_out_string8 (CONSOLE_COM1, line, FLOOD_LINE);
             continue;
         }
-        for (uint32_t i = 0; i < LINE; i++) {
+        for (uint32_t i = 0; i < FLOOD_LINE; i++) {
             while (way == 'p' && (cpu_in8 (LSR) & LSR_THR_EMPTY) == 0)
                 cpu_pause ();
             cpu_out8 (CONSOLE_COM1, (uint8_t)line[i]);

@@ -14,6 +14,7 @@
 #include "record.h"
 #include "relay.h"
 #include "session.h"
+#include "write-all.h"
 
 #define DEFAULT_PATH "recorded.test"
 
@@ -156,16 +157,7 @@ parse_arguments (Record *record, int argc, char **argv, GError **error)
 static bool
 write_text (int fd, const char *text)
 {
-    size_t len = strlen (text), done = 0;
-
-    while (done < len) {
-        ssize_t n = write (fd, text + done, len - done);
-
-        if (n < 0 && errno != EINTR)
-            return false;
-        done += (size_t)MAX (n, 0);
-    }
-    return fsync (fd) == 0 || errno == EINVAL;
+    return write_all (fd, text, strlen (text)) && (fsync (fd) == 0 || errno == EINVAL);
 }
 
 /* Moves a file that is whole to its place; where another one has come there meanwhile, that stays. */

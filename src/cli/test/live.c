@@ -23,6 +23,7 @@
 
 #include "columns.h"
 #include "report-text.h"
+#include "write-all.h"
 
 #define SECOND INT64_C (1000000)
 /* Between two looks of the block. */
@@ -94,20 +95,6 @@ takes_output (const TestLive *live)
     return poll (&fd, 1, 0) > 0 && (fd.revents & POLLOUT) != 0;
 }
 
-static void
-write_all (const TestLive *live, const GString *text)
-{
-    size_t done = 0;
-
-    while (done < text->len) {
-        ssize_t n = write (live->fd, text->str + done, text->len - done);
-
-        if (n < 0 && errno != EINTR)
-            return;
-        done += n > 0 ? (size_t)n : 0;
-    }
-}
-
 /* The cursor goes to where the block begins, and all from there on is cleared. */
 static void
 append_erasure (const TestLive *live, GString *text)
@@ -140,7 +127,7 @@ show (TestLive *live, const char *block, const GArray *widths)
     g_string_set_size (live->waiting, 0);
     if (block != NULL)
         g_string_append (text, block);
-    write_all (live, text);
+    write_all (live->fd, text->str, text->len);
     if (block == NULL) {
         forget_block (live);
     } else if (block != live->block) {
