@@ -8,12 +8,11 @@ import xml.etree.ElementTree as xml
 from pathlib import Path
 
 
-def count(build):
-    """Return [passed, failed, skipped] of the last `meson test` in that build directory."""
-    logs = Path(build, "meson-logs")
+def count(log):
+    """Return [passed, failed, skipped] of the `meson test` whose logs are LOG.json and LOG.junit.xml."""
     total = [0, 0, 0]
     failing_cases = set()
-    for suite in xml.parse(logs / "testlog.junit.xml").getroot().iter("testsuite"):
+    for suite in xml.parse(f"{log}.junit.xml").getroot().iter("testsuite"):
         for case in suite.iter("testcase"):
             tags = {child.tag for child in case}
             outcome = 1 if tags & {"failure", "error"} else 2 if "skipped" in tags else 0
@@ -21,7 +20,7 @@ def count(build):
             if outcome == 1:
                 failing_cases |= {suite.get("name", "").split(".")[-1], case.get("name")}
     # A test that died or timed out may have no case that says so.
-    for line in (logs / "testlog.json").read_text().splitlines():
+    for line in Path(f"{log}.json").read_text().splitlines():
         test = json.loads(line)
         name = test["name"].split(" / ")[-1].split(":")[-1]
         if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL") and name not in failing_cases:
@@ -30,7 +29,7 @@ def count(build):
 
 
 def main():
-    passed, failed, skipped = (sum(column) for column in zip(*(count(build) for build in sys.argv[1:])))
+    passed, failed, skipped = (sum(column) for column in zip(*(count(log) for log in sys.argv[1:])))
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 1 if failed or not passed else 0
 

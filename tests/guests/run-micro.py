@@ -110,6 +110,7 @@ CASES = [
     smp(1),
     smp(2),
     smp(16),
+    smp(64),
     memtop("8M", 8),
     memtop("512M", 512),
     memtop("3G", 3072),
