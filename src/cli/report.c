@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The JSON report of a run, as vmm(1) describes it, and how any report is written: without a name,
- * which it gets when it is whole, so that nobody ever finds half of one. What is no file of its own
- * (/dev/stdout, a pipe) is written to and stays in its place.
+ * The JSON report of a run, as vmm(1) describes it, and how any report is written: see write-file.c. What is
+ * no file of its own (/dev/stdout, a pipe) is written to and stays in its place.
  */
 #include "report.h"
 
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "write-all.h"
+#include "write-file.h"
 
 static json_t *
 seconds_since (int64_t start_ns, int64_t ns)
@@ -145,57 +145,6 @@ write_to_sink (const char *path, const char *text, GError **error)
     return wrong == 0;
 }
 
-/*
- * Gives a file without a name its name. Only where there is a file of that name already does it have another
- * one for a moment. False with errno.
- */
-static bool
-name_file (int fd, const char *path)
-{
-    g_autofree char *source = g_strdup_printf ("/proc/self/fd/%d", fd);
-    g_autofree char *next = NULL;
-
-    if (linkat (AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
-        return true;
-    if (errno != EEXIST)
-        return false;
-    next = g_strdup_printf ("%s.%08x", path, g_random_int ());
-    if (linkat (AT_FDCWD, source, AT_FDCWD, next, AT_SYMLINK_FOLLOW) != 0)
-        return false;
-    if (rename (next, path) == 0)
-        return true;
-    int wrong = errno;
-    unlink (next);
-    errno = wrong;
-    return false;
-}
-
-/* Nothing of a file that is not done is left, even by SIGKILL. False where the file system has no such files.
- */
-static bool
-write_nameless (const char *path, const char *text)
-{
-    g_autofree char *folder = g_path_get_dirname (path);
-    int fd = open (folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
-    bool ok;
-
-    if (fd < 0)
-        return false;
-    ok = write_all (fd, text, strlen (text)) && fsync (fd) == 0 && name_file (fd, path);
-    close (fd);
-    return ok;
-}
-
-/* Through a symbolic link the file that it leads to is replaced, and not the link. */
-static bool
-replace_file (const char *path, const char *text, GError **error)
-{
-    g_autofree char *real = realpath (path, NULL);
-
-    return write_nameless (real != NULL ? real : path, text) ||
-           g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0666, error);
-}
-
 /**
  * report_write_text:
  * @option: what asked for it: "json"
@@ -206,7 +155,8 @@ replace_file (const char *path, const char *text, GError **error)
 bool
 report_write_text (const char *option, const char *path, const char *text, GError **error)
 {
-    bool ok = is_sink (path) ? write_to_sink (path, text, error) : replace_file (path, text, error);
+    bool ok =
+        is_sink (path) ? write_to_sink (path, text, error) : write_file (path, text, 0666, true, NULL, error);
 
     if (!ok)
         g_prefix_error (error, "%s \"%s\": ", option, path);

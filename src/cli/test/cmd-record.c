@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* "vmm record": a session at the console, and the scenario that does it again. */
 #include <errno.h>
-#include <fcntl.h>
-#include <glib/gstdio.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <vmm/vmm.h>
@@ -14,7 +10,7 @@
 #include "record.h"
 #include "relay.h"
 #include "session.h"
-#include "write-all.h"
+#include "write-file.h"
 
 #define DEFAULT_PATH "recorded.test"
 
@@ -155,43 +151,21 @@ parse_arguments (Record *record, int argc, char **argv, GError **error)
 }
 
 static bool
-write_text (int fd, const char *text)
-{
-    return write_all (fd, text, strlen (text)) && (fsync (fd) == 0 || errno == EINVAL);
-}
-
-/* Moves a file that is whole to its place; where another one has come there meanwhile, that stays. */
-static bool
-put_in_place (const Record *record, const char *temporary)
-{
-    if (record->force)
-        return rename (temporary, record->path) == 0;
-    return renameat2 (AT_FDCWD, temporary, AT_FDCWD, record->path, RENAME_NOREPLACE) == 0 ||
-           /* Not every file system can do that. */
-           (errno == EINVAL && link (temporary, record->path) == 0 && unlink (temporary) == 0);
-}
-
-static bool
 write_scenario (const Record *record, GError **error)
 {
     g_autofree char *text = test_record_to_scenario (record->record);
-    g_autofree char *temporary = g_strdup_printf ("%s.XXXXXX", record->path);
+    g_autofree char *left = NULL;
+    g_autofree char *where = NULL;
+    g_autoptr (GError) wrong = NULL;
     /* Passwords are nobody else's. */
-    int fd = g_mkstemp_full (temporary, O_WRONLY | O_CLOEXEC, record->passwords ? 0600 : 0666);
-    bool ok = fd >= 0 && write_text (fd, text);
-    int wrong = errno;
+    mode_t mode = record->passwords ? 0600 : 0666;
 
-    if (fd >= 0)
-        close (fd);
-    if (ok && put_in_place (record, temporary))
+    if (write_file (record->path, text, mode, record->force, &left, &wrong))
         return true;
-    if (ok)
-        g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "output \"%s\": %s; the scenario is in \"%s\"",
-                     record->path, g_strerror (errno), temporary);
-    else
-        g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "output \"%s\": %s", record->path, g_strerror (wrong));
-    if (!ok && fd >= 0)
-        unlink (temporary);
+    if (left != NULL)
+        where = g_strdup_printf ("; the scenario is in \"%s\"", left);
+    g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "output \"%s\": %s%s", record->path, wrong->message,
+                 where != NULL ? where : "");
     return false;
 }
 
