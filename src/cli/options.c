@@ -13,9 +13,31 @@
 /* The data of a group's callbacks. */
 typedef struct {
     VmmConfig *config;
+    char *kernel; /* as the user calls it */
     OptionsSeen seen;
     void *user;
 } Target;
+
+static void
+target_free (void *data)
+{
+    Target *target = data;
+
+    g_free (target->kernel);
+    g_free (target);
+}
+
+/* A setting that was taken, as the user has written it. */
+static void
+see (Target *target, const char *key, const char *value)
+{
+    if (strcmp (key, "kernel") == 0) {
+        g_free (target->kernel);
+        target->kernel = g_strdup (value);
+    }
+    if (target->seen != NULL)
+        target->seen (target->user, key, value);
+}
 
 /* What an option without a value means. */
 static const char *
@@ -34,23 +56,19 @@ implied_value (const char *name)
 static gboolean
 on_key (const gchar *option, const gchar *value, gpointer user, GError **error)
 {
-    const Target *target = user;
     const char *name = option + strlen ("--");
     const char *said = value != NULL ? value : implied_value (name);
-    g_autofree char *stored = NULL;
+    Target *target = user;
 
-    if (strcmp (name, "kernel") == 0 && value != NULL && !options_find_kernel (value, &stored, error))
+    if (!vmm_config_set (target->config, name, said, error))
         return FALSE;
-    if (!vmm_config_set (target->config, name, stored != NULL ? stored : said, error))
-        return FALSE;
-    if (target->seen != NULL)
-        target->seen (target->user, name, said);
+    see (target, name, said);
     return TRUE;
 }
 
 /* Lines that vmm_config_parse() has taken. */
 static void
-see_lines (const Target *target, const char *text)
+see_lines (Target *target, const char *text)
 {
     g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
 
@@ -60,22 +78,20 @@ see_lines (const Target *target, const char *text)
         if (*line == '#' || equals == NULL)
             continue;
         *equals = '\0';
-        target->seen (target->user, g_strchomp (line), g_strchug (equals + 1));
+        see (target, g_strchomp (line), g_strchug (equals + 1));
     }
 }
 
 static gboolean
 on_config (const gchar *option, const gchar *value, gpointer user, GError **error)
 {
-    const Target *target = user;
     g_autofree char *text = NULL;
     g_autoptr (GError) wrong = NULL;
 
     if (g_file_get_contents (value, &text, NULL, &wrong)) {
-        if (!vmm_config_parse (target->config, text, value, error))
+        if (!vmm_config_parse (((Target *)user)->config, text, value, error))
             return FALSE;
-        if (target->seen != NULL)
-            see_lines (target, text);
+        see_lines (user, text);
         return TRUE;
     }
     g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "config \"%s\": %s", value,
@@ -83,6 +99,22 @@ on_config (const gchar *option, const gchar *value, gpointer user, GError **erro
                      ? "this is a directory: name a file in it"
                      : g_strerror (errno));
     return FALSE;
+}
+
+/*
+ * A kernel of the store is found by its name at the end, wherever that was said: of several kernels the last
+ * one counts, and the others need not be there.
+ */
+static gboolean
+on_parsed (GOptionContext *context, GOptionGroup *group, gpointer user, GError **error)
+{
+    const Target *target = user;
+    g_autofree char *stored = NULL;
+
+    if (target->kernel == NULL)
+        return TRUE;
+    return options_find_kernel (target->kernel, &stored, error) &&
+           (stored == NULL || vmm_config_set (target->config, "kernel", stored, error));
 }
 
 /**
@@ -140,8 +172,8 @@ options_new_watched_group (VmmConfig *config, const GOptionEntry *own, OptionsSe
     size_t n;
     const VmmConfigKey *keys = vmm_config_keys (&n);
     g_autofree GOptionEntry *entries = g_new0 (GOptionEntry, n + 1);
-    Target *target = g_memdup2 (&(Target){config, seen, user}, sizeof *target);
-    GOptionGroup *group = g_option_group_new ("machine", "", "", target, g_free);
+    Target *target = g_memdup2 (&(Target){.config = config, .seen = seen, .user = user}, sizeof *target);
+    GOptionGroup *group = g_option_group_new ("machine", "", "", target, target_free);
 
     for (size_t i = 0; i < n; i++) {
         entries[i] = (GOptionEntry){.long_name = keys[i].name,
@@ -155,6 +187,7 @@ options_new_watched_group (VmmConfig *config, const GOptionEntry *own, OptionsSe
     g_option_group_add_entries (group, entries);
     g_option_group_add_entries (group, common);
     g_option_group_add_entries (group, own);
+    g_option_group_set_parse_hooks (group, NULL, on_parsed);
     return group;
 }
 

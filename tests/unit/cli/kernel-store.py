@@ -220,6 +220,22 @@ def check_use(store):
     check("debian-6.12" in store.kernel("inspect", "6.12")[1], "inspect says no name")
 
 
+def check_config(store):
+    """a name in the file of --config is one of the store, too; the last one counts"""
+    store.ok("add", put_deb(store.folder / "a.deb", package_files(NEWER)))
+    damage(store.object_of("debian-" + NEWER, "boot/vmlinuz-" + NEWER))
+    (store.folder / "a.deb").unlink()
+    for text in ("kernel = debian-6.12", "kernel = nonsense\n # a comment\nmem=64M\n  kernel=  6.12  "):
+        (store.folder / "machine.conf").write_text(text + "\n")
+        for command, rest in (((), ()), (("boot",), ()), (("record",), ()), (("run",), ("--", "true"))):
+            done = store.run(*command, "--kernel", "none", "--config", "machine.conf", *rest)
+            check_line(done, USAGE, rf'vmm.*: kernel "debian-{NEWER}": damaged in the store, .*')
+    done = store.run("--config", "machine.conf", "--kernel", "./none")
+    check_line(done, USAGE, r'vmm: kernel "./none": No such file or directory')
+    (store.folder / "machine.conf").write_text("kernel = debian-6.13\n")
+    check_line(store.run("--config", "machine.conf"), USAGE, r'vmm: kernel "debian-6.13": no such file, nor in the store, which has debian-6.12')
+
+
 def check_empty(store):
     """without a store, a name is a file's"""
     check(store.ok("list") == "" and store.ok("list", "--json") == "[]\n", "not empty")
@@ -399,7 +415,7 @@ def check_real(store):
     return None
 
 
-CHECKS = [check_names, check_sources, check_several, check_name, check_use, check_empty, check_mistakes, check_damaged_kernel, check_repair,
+CHECKS = [check_names, check_sources, check_several, check_name, check_use, check_config, check_empty, check_mistakes, check_damaged_kernel, check_repair,
           check_damaged_index, check_together, check_killed, check_moved, check_real]
 
 
