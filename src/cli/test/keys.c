@@ -161,7 +161,7 @@ set_key_error (const char *name, GError **error)
     }
     meant = test_suggest (name, names);
     if (meant != NULL)
-        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "\"%.*s\" is no key; do you mean \"%s\"?", SHOWN_MAX,
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "\"%.*s\" is no key: did you mean \"%s\"?", SHOWN_MAX,
                      name, meant);
     else
         g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,

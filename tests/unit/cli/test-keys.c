@@ -144,11 +144,11 @@ Test (keys, bytes_that_are_no_key)
 
 Test (keys, names_that_are_wrong)
 {
-    check_key_refused ("entr", "do you mean \"enter\"?");
-    check_key_refused ("Enter", "do you mean \"enter\"?");
-    check_key_refused ("escape", "do you mean \"esc\"?");
-    check_key_refused ("del", "do you mean \"delete\"?");
-    check_key_refused ("f13", "do you mean \"f1");
+    check_key_refused ("entr", "did you mean \"enter\"?");
+    check_key_refused ("Enter", "did you mean \"enter\"?");
+    check_key_refused ("escape", "did you mean \"esc\"?");
+    check_key_refused ("del", "did you mean \"delete\"?");
+    check_key_refused ("f13", "did you mean \"f1");
     check_key_refused ("return", "ctrl-a to ctrl-z");
     check_key_refused ("ctrl-1", "ctrl-a to ctrl-z");
     check_key_refused ("", "they are enter, ");

@@ -156,7 +156,7 @@ Test (scenario_steps, that_make_no_sense_are_refused)
         {"[step a]\nrun = x\nerror = y\n", "3: [step a] error \"y\": a console does not tell"},
         {"[step a]\nrun = x\noutput = [\n", "3: [step a] output: pattern \"[\""},
         {"[step a]\nsend = a\\q\n", "2: [step a] send: \"\\q\": no such escape"},
-        {"[step a]\nkey = entr\n", "2: [step a] key: \"entr\" is no key; do you mean \"enter\"?"},
+        {"[step a]\nkey = entr\n", "2: [step a] key: \"entr\" is no key: did you mean \"enter\"?"},
         {"[step a]\nwait = exit\n",
          "2: [step a] wait \"exit\": say poweroff, reboot, halt, end, or exit and"},
         {"[step a]\nwait = exit 128\n", "from 0 to 127"},
