@@ -189,6 +189,33 @@ test_result_output (const json_t *result, unsigned count)
     return g_strdup (test_text_last_lines (text, count));
 }
 
+/**
+ * test_results_by_name:
+ * @results: (nullable): an array; outlives what is returned
+ *
+ * Returns: (transfer full): arrays of results of one name, in the order in which the names come first
+ */
+GPtrArray *
+test_results_by_name (const json_t *results)
+{
+    g_autoptr (GHashTable) known = g_hash_table_new (g_str_hash, g_str_equal);
+    GPtrArray *groups = g_ptr_array_new_with_free_func ((GDestroyNotify)g_ptr_array_unref);
+
+    for (size_t i = 0; i < json_array_size (results); i++) {
+        json_t *result = json_array_get (results, i);
+        const char *name = test_result_name (result);
+        GPtrArray *group = g_hash_table_lookup (known, name);
+
+        if (group == NULL) {
+            group = g_ptr_array_new ();
+            g_hash_table_insert (known, (gpointer)name, group);
+            g_ptr_array_add (groups, group);
+        }
+        g_ptr_array_add (group, result);
+    }
+    return groups;
+}
+
 static json_t *
 count_statuses (const json_t *results)
 {
@@ -236,27 +263,28 @@ count_verdict (json_t *verdicts, const json_t *result)
     json_object_set_new (verdicts, verdict, json_integer (known + 1));
 }
 
-/* All runs of one name. One that passed only when it was tried again has not passed here. */
+/* @results: all of one name. One that passed only when it was tried again has not passed here. */
 static json_t *
-repeat_to_json (const char *name, const json_t *results)
+repeat_to_json (const GPtrArray *results)
 {
     g_autoptr (GArray) seconds = g_array_new (FALSE, FALSE, sizeof (double));
     json_t *verdicts = json_object ();
     json_int_t runs = 0, passed = 0;
 
-    for (size_t i = 0; i < json_array_size (results); i++) {
-        const json_t *result = json_array_get (results, i);
+    for (guint i = 0; i < results->len; i++) {
+        const json_t *result = results->pdata[i];
         TestStatus status = test_result_status (result);
         double duration = test_result_seconds (result);
 
-        if (strcmp (test_result_name (result), name) != 0 || status == TEST_STATUS_SKIP)
+        if (status == TEST_STATUS_SKIP)
             continue;
         runs++;
         passed += status == TEST_STATUS_PASS || status == TEST_STATUS_XFAIL;
         g_array_append_val (seconds, duration);
         count_verdict (verdicts, result);
     }
-    return json_pack ("{s:s, s:I, s:I, s:o, s:o, s:o}", "name", name, "runs", runs, "passed", passed, "rate",
+    return json_pack ("{s:s, s:I, s:I, s:o, s:o, s:o}", "name", test_result_name (results->pdata[0]), "runs",
+                      runs, "passed", passed, "rate",
                       runs > 0 ? json_real ((double)passed / (double)runs) : json_null (), "seconds",
                       spread_to_json (seconds), "verdicts", verdicts);
 }
@@ -264,15 +292,11 @@ repeat_to_json (const char *name, const json_t *results)
 static json_t *
 repeats_to_json (const json_t *results)
 {
-    g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+    g_autoptr (GPtrArray) names = test_results_by_name (results);
     json_t *repeats = json_array ();
 
-    for (size_t i = 0; i < json_array_size (results); i++) {
-        const char *name = test_result_name (json_array_get (results, i));
-
-        if (g_hash_table_add (seen, (gpointer)name))
-            json_array_append_new (repeats, repeat_to_json (name, results));
-    }
+    for (guint i = 0; i < names->len; i++)
+        json_array_append_new (repeats, repeat_to_json (names->pdata[i]));
     return repeats;
 }
 

@@ -55,6 +55,7 @@ TestStatus test_result_status (const json_t *result);
 const char *test_result_name (const json_t *result);
 char *test_result_title (const json_t *result);
 double test_result_seconds (const json_t *result);
+GPtrArray *test_results_by_name (const json_t *results);
 const json_t *test_result_console (const json_t *result);
 char *test_console_last_lines (const json_t *console, unsigned count);
 const json_t *test_result_report (const json_t *result);

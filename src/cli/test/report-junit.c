@@ -274,28 +274,6 @@ append_suite (GString *xml, const json_t *document, GPtrArray *results)
     g_string_append (xml, "  </testsuite>\n");
 }
 
-/* Returns: (transfer full): arrays of results of one name, in the order of the document. */
-static GPtrArray *
-group_by_name (const json_t *runs)
-{
-    g_autoptr (GHashTable) known = g_hash_table_new (g_str_hash, g_str_equal);
-    GPtrArray *groups = g_ptr_array_new_with_free_func ((GDestroyNotify)g_ptr_array_unref);
-
-    for (size_t i = 0; i < json_array_size (runs); i++) {
-        json_t *result = json_array_get (runs, i);
-        const char *name = test_result_name (result);
-        GPtrArray *group = g_hash_table_lookup (known, name);
-
-        if (group == NULL) {
-            group = g_ptr_array_new ();
-            g_hash_table_insert (known, (gpointer)name, group);
-            g_ptr_array_add (groups, group);
-        }
-        g_ptr_array_add (group, result);
-    }
-    return groups;
-}
-
 /**
  * test_report_junit:
  * @document: of vmm test; whatever it lacks is left out
@@ -306,7 +284,7 @@ char *
 test_report_junit (const json_t *document)
 {
     const json_t *runs = json_object_get (document, "runs");
-    g_autoptr (GPtrArray) groups = group_by_name (runs);
+    g_autoptr (GPtrArray) groups = test_results_by_name (runs);
     GString *xml = g_string_new ("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"vmm test\"");
     Counts counts = {0};
 

@@ -8,6 +8,7 @@ import copy
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
@@ -61,6 +62,20 @@ def check_repeats(reports):
     check(repeats["left-out"]["runs"] == 0 and repeats["left-out"]["rate"] is None and repeats["left-out"]["seconds"] is None, repeats["left-out"])
     text = reports.write("summary", json.loads(reports.write("document", runs)))
     check("race: 18 of 20 passed (90.0 %); min 2.00 s, median" in text and "; passed 18; hang 2" in text, text[-600:])
+
+
+def cpu_seconds(work):
+    """Those of the programs that it runs: how busy the host is does not count."""
+    begin = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    work()
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begin
+
+
+def check_many_repeats(reports):
+    """Four times as many runs take some four times as long, and not sixteen times"""
+    runs = [{"name": "run %d" % number, "status": "pass", "seconds": 1} for number in range(32000)]
+    few, many = (min(cpu_seconds(lambda: reports.write("document", runs[:count])) for _ in range(2)) for count in (8000, 32000))
+    check(many < 9 * few, "%.2f s for 8000 runs, %.2f s for 32000" % (few, many))
 
 
 def cases(text):
@@ -322,7 +337,7 @@ def check_broken(reports):
         reports.write("document", value)
 
 
-CHECKS = [check_summary_counts, check_repeats, check_junit, check_junit_schema, check_junit_hostile, check_commands, check_every_character, check_tap, check_github,
+CHECKS = [check_summary_counts, check_repeats, check_many_repeats, check_junit, check_junit_schema, check_junit_hostile, check_commands, check_every_character, check_tap, check_github,
           check_summary, check_page_data, check_page_console, check_broken]
 
 
