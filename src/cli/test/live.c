@@ -30,13 +30,13 @@
 #define PERIOD_US (SECOND / 10)
 #define DEFAULT_COLUMNS 80u
 #define DEFAULT_ROWS 24u
-#define LEAST_COLUMNS 20u
 /* Of the columns of a line. */
 #define NAME_MAX_COLUMNS 36u
 #define STEP_COLUMNS 22u
 #define STAGE_COLUMNS 9u
-/* A terminal with fewer shows names and times only. */
+/* A terminal with fewer shows names and times only, and one with still fewer names and how many are done. */
 #define COLUMNS_FOR_ALL 72u
+#define COLUMNS_FOR_TIMES 20u
 
 struct _TestLive {
     int fd;
@@ -55,8 +55,8 @@ measure (TestLive *live)
 
     if (ioctl (live->fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0)
         size = (struct winsize){.ws_col = DEFAULT_COLUMNS, .ws_row = DEFAULT_ROWS};
-    live->columns = MAX (size.ws_col, LEAST_COLUMNS);
-    live->rows = MAX (size.ws_row, 3);
+    live->columns = size.ws_col;
+    live->rows = size.ws_row;
 }
 
 /**
@@ -79,12 +79,12 @@ test_live_new (int fd, bool colours)
 /**
  * test_live_columns:
  *
- * Returns: how many columns a line may have that is said
+ * Returns: how many columns a line may have that is said, at least 1
  */
 unsigned
 test_live_columns (const TestLive *live)
 {
-    return live->columns - 1;
+    return MAX (live->columns - 1, 1);
 }
 
 static bool
@@ -225,16 +225,20 @@ title_of (const TestJob *job)
     return job->repeat > 0 ? g_strdup_printf ("%s #%u", name, job->repeat) : g_steal_pointer (&name);
 }
 
-/* Adds a line to the block, and its width to @widths. */
+/* Adds a line to the block, which ends where the terminal does, and its width to @widths. */
 static void
-end_line (GString *block, GArray *widths, const GString *line, const char *dim, bool colours)
+end_line (const TestLive *live, GString *block, GArray *widths, const char *line, const char *dim)
 {
-    unsigned width = test_columns_of (line->str) + test_columns_of (dim);
+    g_autoptr (GString) fitting = g_string_new (NULL);
+    unsigned width;
 
+    test_columns_append (fitting, line, live->columns - 1, false);
+    width = test_columns_of (fitting->str) + test_columns_of (dim);
     g_array_append_val (widths, width);
-    g_string_append (block, line->str);
+    g_string_append (block, fitting->str);
     if (*dim != '\0')
-        g_string_append_printf (block, "%s%s%s", colours ? "\033[2m" : "", dim, colours ? "\033[0m" : "");
+        g_string_append_printf (block, "%s%s%s", live->colours ? "\033[2m" : "", dim,
+                                live->colours ? "\033[0m" : "");
     g_string_append_c (block, '\n');
 }
 
@@ -247,6 +251,10 @@ append_job (const TestLive *live, GString *block, GArray *widths, const TestJob 
     g_autofree char *title = title_of (job);
     unsigned used;
 
+    if (live->columns < COLUMNS_FOR_TIMES) {
+        end_line (live, block, widths, title, "");
+        return;
+    }
     test_columns_append (line, title, name_columns, true);
     g_string_append_c (line, ' ');
     if (live->columns >= COLUMNS_FOR_ALL)
@@ -257,7 +265,7 @@ append_job (const TestLive *live, GString *block, GArray *widths, const TestJob 
         g_string_append (console, "  ");
         test_columns_append (console, job->line, live->columns - 1 - used, false);
     }
-    end_line (block, widths, line, console->str, live->colours);
+    end_line (live, block, widths, line->str, console->str);
 }
 
 static unsigned
@@ -277,30 +285,37 @@ static void
 append_total (const TestLive *live, GString *block, GArray *widths, const TestLiveState *state, guint hidden,
               int64_t now_us)
 {
-    g_autoptr (GString) text = g_string_new (NULL);
     g_autoptr (GString) line = g_string_new (NULL);
 
-    g_string_append_printf (text, "%u of %u done", state->n_ended, state->n_jobs);
+    if (live->columns < COLUMNS_FOR_TIMES) {
+        g_string_append_printf (line, "%u/%u", state->n_ended, state->n_jobs);
+        if (state->n_bad > 0)
+            g_string_append_printf (line, ", %u bad", state->n_bad);
+        end_line (live, block, widths, line->str, "");
+        return;
+    }
+    g_string_append_printf (line, "%u of %u done", state->n_ended, state->n_jobs);
     if (state->n_bad > 0)
-        g_string_append_printf (text, ", %u of them bad", state->n_bad);
-    g_string_append_printf (text, ", %u running", state->running->len);
+        g_string_append_printf (line, ", %u of them bad", state->n_bad);
+    g_string_append_printf (line, ", %u running", state->running->len);
     if (hidden > 0)
-        g_string_append_printf (text, " (%u not shown)", hidden);
-    append_time (text, now_us - state->start_us);
-    test_columns_append (line, text->str, live->columns - 1, false);
-    end_line (block, widths, line, "", live->colours);
+        g_string_append_printf (line, " (%u not shown)", hidden);
+    append_time (line, now_us - state->start_us);
+    end_line (live, block, widths, line->str, "");
 }
 
 static char *
 make_block (const TestLive *live, const TestLiveState *state, int64_t now_us, GArray *widths)
 {
     GString *block = g_string_new (NULL);
-    guint n = MIN (state->running->len, live->rows - 2);
+    /* The last row is the cursor's. */
+    guint n = MIN (state->running->len, MAX (live->rows, 2) - 2);
     unsigned name_columns = find_name_columns (live, state->running, n);
 
     for (guint i = 0; i < n; i++)
         append_job (live, block, widths, g_ptr_array_index (state->running, i), name_columns, now_us);
-    append_total (live, block, widths, state, state->running->len - n, now_us);
+    if (live->rows > 1)
+        append_total (live, block, widths, state, state->running->len - n, now_us);
     return g_string_free (block, FALSE);
 }
 

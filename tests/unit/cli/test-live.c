@@ -268,6 +268,39 @@ Test (live, a_narrow_terminal)
     expect_row (screen, 1, "0 of 9 done, 1 running   1 s");
 }
 
+Test (live, a_very_narrow_terminal)
+{
+    for (unsigned columns = 1; columns < 40; columns++) {
+        g_autoptr (Screen) screen = screen_new (24, columns);
+
+        screen->state.n_ended = 3;
+        screen->state.n_bad = 1;
+        add (screen, "smoke[debian-6.1,1]", 0);
+        draw (screen, 101 * SECOND);
+        draw (screen, 100000 * SECOND);
+        cr_expect_eq (screen->row, 2, "the block of %u columns ends in row %u", columns, screen->row);
+        if (columns == 12) {
+            expect_row (screen, 0, "smoke[deb..");
+            expect_row (screen, 1, "3/9, 1 bad");
+        }
+    }
+}
+
+Test (live, a_very_low_terminal)
+{
+    for (unsigned rows = 1; rows <= 3; rows++) {
+        g_autoptr (Screen) screen = screen_new (rows, 80);
+
+        add (screen, "a", 100 * SECOND);
+        draw (screen, 101 * SECOND);
+        draw (screen, 102 * SECOND);
+        test_live_say (screen->live, "PASS first");
+        draw (screen, 103 * SECOND);
+        expect_row (screen, 0, "PASS first");
+        cr_expect_eq (screen->row, rows, "the block of %u rows ends in row %u", rows, screen->row);
+    }
+}
+
 Test (live, a_terminal_that_changes_its_size)
 {
     g_autoptr (Screen) screen = screen_new (24, 100);
