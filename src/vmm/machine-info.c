@@ -69,14 +69,11 @@ static const VmmVcpuTime *
 read_vcpu_times (VmmMachine *machine)
 {
     unsigned n = machine->board != NULL && !machine->has_verdict ? vmm_board_n_vcpus (machine->board) : 0;
-    VmmThreadTime time;
 
     g_free (machine->info_vcpu_times);
     machine->info_vcpu_times = g_new0 (VmmVcpuTime, machine->config->cpus.cpus);
-    for (unsigned i = 0; i < n; i++) {
-        if (vmm_vcpu_time (vmm_board_vcpu (machine->board, i), &time))
-            machine->info_vcpu_times[i] = (VmmVcpuTime){time.ran_ns, time.waited_ns};
-    }
+    for (unsigned i = 0; i < n; i++)
+        vmm_vcpu_time (vmm_board_vcpu (machine->board, i), &machine->info_vcpu_times[i]);
     return machine->info_vcpu_times;
 }
 

@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/core/thread-time.h"
 #include "vmm/core/timer.h"
 #include "vmm/error.h"
 
@@ -573,14 +574,14 @@ vmm_vcpu_total_exits (const VmmVcpu *vcpu)
  *
  * Any thread.
  *
- * Returns: false when it has not begun or is over, or the host does not tell
+ * Returns: false when it has not begun or is over, or the host does not tell; @ret_time is then as it was
  */
 bool
-vmm_vcpu_time (const VmmVcpu *vcpu, VmmThreadTime *ret_time)
+vmm_vcpu_time (const VmmVcpu *vcpu, VmmVcpuTime *ret_time)
 {
     pid_t tid = atomic_load (&vcpu->tid);
 
-    return tid != 0 && vmm_thread_time (tid, ret_time);
+    return tid != 0 && vmm_thread_time (tid, &ret_time->ran_ns, &ret_time->waited_ns);
 }
 
 /**

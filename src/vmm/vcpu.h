@@ -8,7 +8,7 @@
 
 #include "vmm/arch/arch.h"
 #include "vmm/core/kvm.h"
-#include "vmm/core/thread-time.h"
+#include "vmm/machine.h"
 
 /* More than KVM has exit reasons; what is beyond counts with the last. */
 #define VMM_VCPU_EXIT_REASONS 64u
@@ -43,7 +43,7 @@ bool vmm_vcpu_tell_activity (VmmVcpu *vcpu, int64_t cpu_ns);
 bool vmm_vcpu_stopped_at (const VmmVcpu *vcpu, VmmVcpuSample *ret_sample);
 uint64_t vmm_vcpu_exits (const VmmVcpu *vcpu, unsigned reason);
 uint64_t vmm_vcpu_total_exits (const VmmVcpu *vcpu);
-bool vmm_vcpu_time (const VmmVcpu *vcpu, VmmThreadTime *ret_time);
+bool vmm_vcpu_time (const VmmVcpu *vcpu, VmmVcpuTime *ret_time);
 int64_t vmm_vcpu_first_run_ns (const VmmVcpu *vcpu);
 const char *vmm_vcpu_exit_reason_name (unsigned reason);
 

@@ -80,7 +80,7 @@ update_seen (VmmWatchdog *watchdog, unsigned i, const VmmVcpuSample *sample, int
     const VmmVcpu *vcpu = vmm_board_vcpu (watchdog->board, i);
     uint64_t exits = vmm_vcpu_total_exits (vcpu);
     bool stuck = !sample->off && !sample->halted && sample->interrupts_off && exits == seen->exits;
-    VmmThreadTime time;
+    VmmVcpuTime time;
     bool told = vmm_vcpu_time (vcpu, &time);
     int64_t ran = told ? time.ran_ns / 1000 : now;
 

@@ -9,7 +9,9 @@
 /**
  * vmm_thread_time:
  * @tid: a thread of this process
- * @ret_time: (out): of its life so far
+ * @ret_ran_ns: (out): how long it has run in its life so far, exact to a tick of the host's
+ * @ret_waited_ns: (out): how long it could have run, and other work had the CPU or its control group had used
+ * up its share
  *
  * Any thread. Takes some microseconds: it reads a file of /proc.
  *
@@ -17,9 +19,10 @@
  * does, where /proc is mounted
  */
 bool
-vmm_thread_time (pid_t tid, VmmThreadTime *ret_time)
+vmm_thread_time (pid_t tid, int64_t *ret_ran_ns, int64_t *ret_waited_ns)
 {
     char path[64], text[96];
+    int64_t ran, waited;
     ssize_t len;
     int fd;
 
@@ -32,6 +35,9 @@ vmm_thread_time (pid_t tid, VmmThreadTime *ret_time)
     if (len <= 0)
         return false;
     text[len] = '\0';
-    return sscanf (text, "%" SCNd64 " %" SCNd64, &ret_time->ran_ns, &ret_time->waited_ns) == 2 &&
-           ret_time->ran_ns > 0;
+    if (sscanf (text, "%" SCNd64 " %" SCNd64, &ran, &waited) != 2 || ran <= 0)
+        return false;
+    *ret_ran_ns = ran;
+    *ret_waited_ns = waited;
+    return true;
 }

@@ -75,7 +75,7 @@ vmm_vcpu_total_exits (const VmmVcpu *vcpu)
 }
 
 bool
-vmm_vcpu_time (const VmmVcpu *vcpu, VmmThreadTime *ret_time)
+vmm_vcpu_time (const VmmVcpu *vcpu, VmmVcpuTime *ret_time)
 {
     VmmVcpu *self = (VmmVcpu *)vcpu;
     int64_t now = g_get_monotonic_time ();
