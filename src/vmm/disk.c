@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,10 +11,10 @@
 #include "devices/block/lock.h"
 #include "devices/block/qcow2-image.h"
 #include "devices/block/qcow2.h"
+#include "vmm/core/new-file.h"
 #include "vmm/error.h"
 
 #define DEFAULT_CLUSTER_SIZE 65536u
-#define NAME_TRIES 100u
 
 struct _VmmDiskInfo {
     GArray *layers; /* of VmmDiskLayer, whose paths are owned */
@@ -74,39 +73,6 @@ open_backing (const char *path, const char *backing_path, VmmDiskFormat format, 
     return backing;
 }
 
-/* A file beside @path that nobody knows. */
-static int
-open_beside (const char *path, char **ret_path)
-{
-    for (unsigned i = 0; i < NAME_TRIES; i++) {
-        g_autofree char *name = g_strdup_printf ("%s.%08x.new", path, g_random_int ());
-        int fd = open (name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-
-        if (fd >= 0)
-            *ret_path = g_steal_pointer (&name);
-        if (fd >= 0 || errno != EEXIST)
-            return fd;
-    }
-    return -1;
-}
-
-/* Gives the finished file its name. */
-static bool
-publish (int fd, const char *temporary, const char *path, bool overwrite, GError **error)
-{
-    if (fsync (fd) < 0)
-        return fail (error, VMM_ERROR_HOST, path, g_strerror (errno));
-    if (overwrite ? rename (temporary, path) == 0
-                  : renameat2 (AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
-        return true;
-    if (!overwrite && errno == EINVAL &&
-        link (temporary, path) == 0) /* a file system without such a rename */
-        return unlink (temporary) == 0;
-    if (errno == EEXIST)
-        return fail (error, VMM_ERROR_USAGE, path, "it exists: say --force to replace it");
-    return fail (error, VMM_ERROR_USAGE, path, g_strerror (errno));
-}
-
 static bool
 fill (int fd, const char *path, VmmDiskFormat format, const VmmQcow2Format *qcow2, GError **error)
 {
@@ -120,22 +86,41 @@ fill (int fd, const char *path, VmmDiskFormat format, const VmmQcow2Format *qcow
     return fail (error, failure->code, path, failure->message);
 }
 
+/* Gives the finished file its name. */
+static bool
+publish (VmmNewFile *file, const char *path, bool overwrite, GError **error)
+{
+    const char *slash = strrchr (path, '/');
+
+    if (fsync (file->fd) < 0)
+        return fail (error, VMM_ERROR_HOST, path, g_strerror (errno));
+    if (vmm_new_file_publish (file, slash != NULL ? slash + 1 : path, overwrite))
+        return true;
+    if (errno == EEXIST)
+        return fail (error, VMM_ERROR_USAGE, path, "it exists: say --force to replace it");
+    return fail (error, VMM_ERROR_USAGE, path, g_strerror (errno));
+}
+
 static bool
 create (const char *path, VmmDiskFormat format, const VmmQcow2Format *qcow2, bool overwrite, GError **error)
 {
-    g_autofree char *temporary = NULL;
-    int fd;
+    g_autofree char *folder = g_path_get_dirname (path);
+    VmmNewFile file;
+    int folder_fd;
     bool ok;
 
+    if (*path == '\0' || g_str_has_suffix (path, "/"))
+        return fail (error, VMM_ERROR_USAGE, path, "give the name of a file");
     if (!overwrite && access (path, F_OK) == 0)
         return fail (error, VMM_ERROR_USAGE, path, "it exists: say --force to replace it");
-    fd = open_beside (path, &temporary);
-    if (fd < 0)
+    folder_fd = open (folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder_fd < 0)
         return fail (error, VMM_ERROR_USAGE, path, g_strerror (errno));
-    ok = fill (fd, path, format, qcow2, error) && publish (fd, temporary, path, overwrite, error);
-    close (fd);
-    if (!ok)
-        unlink (temporary);
+    ok =
+        vmm_new_file_open (&file, folder_fd, 0666) || fail (error, VMM_ERROR_USAGE, path, g_strerror (errno));
+    ok = ok && fill (file.fd, path, format, qcow2, error) && publish (&file, path, overwrite, error);
+    vmm_new_file_clear (&file);
+    close (folder_fd);
     return ok;
 }
 

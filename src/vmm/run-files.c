@@ -11,29 +11,26 @@
  * to plain ones, and the process's umask applies; devices, pipes and sockets are left out. Bytes and entries
  * have limits.
  *
- * A file grows under a name of its own beside its place, and is moved there when it is whole: so what was
- * there is whole, or replaced by what is. Of a transfer that fails, the file in the middle is removed, and
- * those that were whole stay.
+ * A file gets its name when it is whole (see VmmNewFile): so what was there is whole, or replaced by what is.
+ * Of a transfer that fails, the file in the middle is gone, and those that were whole stay.
  */
 #include "vmm/run-files.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "loader/cpio-reader.h"
 #include "loader/text.h"
+#include "vmm/core/new-file.h"
 #include "vmm/error.h"
 
 #define ENTRIES_MAX (1u << 20)
-#define NAME_TRIES 16u
 
 /**
  * VmmRunFiles:
@@ -48,9 +45,8 @@
  * @n_skipped: of those
  * @folder: (nullable): below @top, "" for @top itself: the one that @folder_fd is
  * @folder_fd: where the last entry went
- * @file_fd: the file that grows; -1: there is none
- * @temporary: its name, in @folder
- * @name: what it will be
+ * @file: that grows, in @folder
+ * @name: what its name will be
  */
 struct _VmmRunFiles {
     char *guest_name;
@@ -64,8 +60,7 @@ struct _VmmRunFiles {
     unsigned n_skipped;
     char *folder;
     int folder_fd;
-    int file_fd;
-    char temporary[32];
+    VmmNewFile file;
     char *name;
 };
 
@@ -184,48 +179,34 @@ make_folder (VmmRunFiles *files, uint32_t mode, GError **error)
 }
 
 static bool
-choose_temporary (VmmRunFiles *files, GError **error)
-{
-    uint64_t random;
-
-    if (getrandom (&random, sizeof random, 0) != (ssize_t)sizeof random)
-        return fail (files, files->name, "no random number for a name", error);
-    snprintf (files->temporary, sizeof files->temporary, ".vmm-%016" PRIx64, random);
-    return true;
-}
-
-static bool
 make_file (VmmRunFiles *files, const VmmCpioReadEntry *entry, GError **error)
 {
-    for (unsigned i = 0; i < NAME_TRIES; i++) {
-        if (!choose_temporary (files, error))
-            return false;
-        files->file_fd = openat (files->folder_fd, files->temporary,
-                                 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, entry->mode & 0777);
-        if (files->file_fd >= 0 || errno != EEXIST)
-            break;
-    }
-    return files->file_fd >= 0 || fail (files, files->name, explain (errno), error);
+    return vmm_new_file_open (&files->file, files->folder_fd, entry->mode & 0777) ||
+           fail (files, files->name, explain (errno), error);
 }
 
 static bool
-move_into_place (VmmRunFiles *files, GError **error)
+replace_by_symlink (const VmmRunFiles *files, const char *target)
 {
-    if (renameat (files->folder_fd, files->temporary, files->folder_fd, files->name) == 0)
+    char temporary[VMM_NEW_FILE_NAME_SIZE];
+    int wrong;
+
+    if (!vmm_new_file_choose_name (temporary) || symlinkat (target, files->folder_fd, temporary) < 0)
+        return false;
+    if (renameat (files->folder_fd, temporary, files->folder_fd, files->name) == 0)
         return true;
-    int errnum = errno;
-    unlinkat (files->folder_fd, files->temporary, 0);
-    return fail (files, files->name, explain (errnum), error);
+    wrong = errno;
+    unlinkat (files->folder_fd, temporary, 0);
+    errno = wrong;
+    return false;
 }
 
 static bool
 make_symlink (VmmRunFiles *files, const char *target, GError **error)
 {
-    if (!choose_temporary (files, error))
-        return false;
-    if (symlinkat (target, files->folder_fd, files->temporary) < 0)
-        return fail (files, files->name, explain (errno), error);
-    return move_into_place (files, error);
+    return symlinkat (target, files->folder_fd, files->name) == 0 ||
+           (errno == EEXIST && replace_by_symlink (files, target)) ||
+           fail (files, files->name, explain (errno), error);
 }
 
 static bool
@@ -281,8 +262,8 @@ content (void *data, VmmSpan bytes, GError **error)
 {
     VmmRunFiles *files = data;
 
-    while (files->file_fd >= 0 && bytes.len > 0) {
-        ssize_t n = write (files->file_fd, bytes.data, bytes.len);
+    while (files->file.fd >= 0 && bytes.len > 0) {
+        ssize_t n = write (files->file.fd, bytes.data, bytes.len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -297,25 +278,8 @@ end (void *data, GError **error)
 {
     VmmRunFiles *files = data;
 
-    if (files->file_fd < 0)
-        return true;
-    int rc = close (files->file_fd);
-    files->file_fd = -1;
-    if (rc == 0)
-        return move_into_place (files, error);
-    int errnum = errno;
-    unlinkat (files->folder_fd, files->temporary, 0);
-    return fail (files, files->name, g_strerror (errnum), error);
-}
-
-static void
-drop_file (VmmRunFiles *files)
-{
-    if (files->file_fd < 0)
-        return;
-    close (files->file_fd);
-    files->file_fd = -1;
-    unlinkat (files->folder_fd, files->temporary, 0);
+    return files->file.fd < 0 || vmm_new_file_publish (&files->file, files->name, true) ||
+           fail (files, files->name, explain (errno), error);
 }
 
 static bool
@@ -391,7 +355,7 @@ vmm_run_files_new (const char *guest_path, const char *host_path, uint64_t bytes
     static const VmmCpioReaderOps ops = {begin, content, end};
     g_autoptr (VmmRunFiles) files = g_new0 (VmmRunFiles, 1);
 
-    files->top = files->folder_fd = files->file_fd = -1;
+    files->top = files->folder_fd = files->file.fd = -1;
     files->bytes_max = bytes_max;
     if (!prepare (files, guest_path, host_path, error))
         return NULL;
@@ -408,7 +372,7 @@ vmm_run_files_free (VmmRunFiles *files)
 {
     if (files == NULL)
         return;
-    drop_file (files);
+    vmm_new_file_clear (&files->file);
     if (files->folder_fd >= 0)
         close (files->folder_fd);
     if (files->top >= 0)
@@ -438,7 +402,7 @@ vmm_run_files_feed (VmmRunFiles *files, VmmSpan bytes, GError **error)
 {
     if (vmm_cpio_reader_feed (files->reader, bytes, error))
         return true;
-    drop_file (files);
+    vmm_new_file_clear (&files->file);
     return false;
 }
 
@@ -452,7 +416,7 @@ vmm_run_files_feed (VmmRunFiles *files, VmmSpan bytes, GError **error)
 bool
 vmm_run_files_finish (VmmRunFiles *files, GError **error)
 {
-    drop_file (files);
+    vmm_new_file_clear (&files->file);
     if (!vmm_cpio_reader_complete (files->reader))
         return fail (files, files->host_name, "the guest stopped in the middle of it", error);
     return files->n_entries > 0 || fail (files, files->host_name, "the guest sent nothing", error);
