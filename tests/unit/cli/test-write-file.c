@@ -3,6 +3,7 @@
 #include "write-file.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
@@ -11,6 +12,20 @@
 #include <unistd.h>
 
 #include <vmm/vmm.h>
+
+int __real_linkat (int from_fd, const char *from, int to_fd, const char *to, int flags);
+int __wrap_linkat (int from_fd, const char *from, int to_fd, const char *to, int flags);
+
+static bool host_links = true;
+
+int
+__wrap_linkat (int from_fd, const char *from, int to_fd, const char *to, int flags)
+{
+    if (host_links)
+        return __real_linkat (from_fd, from, to_fd, to, flags);
+    errno = ENOENT;
+    return -1;
+}
 
 static char *
 make_folder (void)
@@ -92,6 +107,27 @@ Test (write_file, one_that_is_there_stays)
     check_text (left, "new");
     check_mode (left, 0600);
     cr_assert (!write_file ("a", "lost", 0666, false, NULL, NULL));
+    cr_assert_eq (count_files (), 2);
+    remove_folder (folder);
+}
+
+Test (write_file, where_there_are_no_files_without_a_name)
+{
+    char *folder = make_folder ();
+    g_autofree char *left = NULL;
+
+    host_links = false;
+    cr_assert (write_file ("a", "one", 0666, false, &left, NULL));
+    check_text ("a", "one");
+    check_mode ("a", 0644);
+    cr_assert (write_file ("a", "two", 0600, true, &left, NULL));
+    check_text ("a", "two");
+    check_mode ("a", 0600);
+    cr_assert (left == NULL);
+    cr_assert (!write_file ("a", "three", 0666, false, &left, NULL));
+    check_text (left, "three");
+    cr_assert (!write_file ("a", "four", 0666, false, NULL, NULL));
+    check_text ("a", "two");
     cr_assert_eq (count_files (), 2);
     remove_folder (folder);
 }
