@@ -55,7 +55,7 @@ class Page:
         self.files = {}
 
     def report(self, form, value, *words):
-        done = subprocess.run([self.program, form, *words], input=json.dumps(value), text=True, capture_output=True, timeout=60, check=False)
+        done = subprocess.run([self.program, form, *words], input=json.dumps(value), text=True, capture_output=True, timeout=240, check=False)
         check(done.returncode == 0, done.stderr)
         return done.stdout
 

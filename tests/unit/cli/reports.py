@@ -22,7 +22,7 @@ class Reports:
         self.document = json.loads(self.write("document", fixture.results(), "no repeats"))
 
     def write(self, form, value, *words):
-        done = subprocess.run([self.program, form, *words], input=json.dumps(value), text=True, capture_output=True, timeout=60, check=False)
+        done = subprocess.run([self.program, form, *words], input=json.dumps(value), text=True, capture_output=True, timeout=240, check=False)
         check(done.returncode == 0 and done.stderr == "", (form, done.returncode, done.stderr[-2000:]))
         return done.stdout
 
