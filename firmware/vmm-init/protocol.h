@@ -29,7 +29,9 @@
  * Credits: a sender may send as many bytes of DATA on a stream as the receiver's WINDOWs on it have allowed,
  * and none at first. So a reader that stands still on one stream holds up nothing else. VMM_RUN_STDIN is the
  * guest's to allow, the rest the host's, which may do so at any time after its HELLO. EOF from the guest on
- * VMM_RUN_STDIN says that nobody reads it any more: what still arrives is thrown away.
+ * VMM_RUN_STDIN says that nobody reads it any more: what still arrives is thrown away. EOF from the host on
+ * VMM_RUN_STDOUT or VMM_RUN_STDERR, at most one after START, says the same of an output: the guest closes its
+ * end of the pipe or the terminal, so that who writes there learns it as anywhere, and sends its own EOF.
  *
  * What breaks these rules ends the job: the guest says why in an EXIT of VMM_RUN_NOT_STARTED with EPROTO,
  * when it has sent no EXIT yet, then DONE, and powers off.

@@ -51,12 +51,28 @@ take_input (Session *session, const Frame *frame)
         return "input before START";
     if (frame->stream != VMM_RUN_STDIN)
         return "input on another stream than stdin";
-    if (frame->type == VMM_RUN_DATA)
-        return input_take (&session->input, frame->body, frame->length) ? NULL
-                                                                        : "more input than was allowed";
-    if (session->input.ended || frame->length != 0)
-        return "a wrong end of input";
-    session->input.ended = true;
+    return input_take (&session->input, frame->body, frame->length) ? NULL : "more input than was allowed";
+}
+
+/* Of input, or of who reads an output. */
+static const char *
+take_end (Session *session, const Frame *frame)
+{
+    Stream *stream = &session->streams[frame->stream <= VMM_RUN_STDERR ? frame->stream : VMM_RUN_STDIN];
+
+    if (session->phase == SESSION_SETUP)
+        return "an end before START";
+    if (frame->stream > VMM_RUN_STDERR)
+        return "an end of no stream of the command's";
+    if (frame->length != 0 || stream->unread || (frame->stream == VMM_RUN_STDIN && session->input.ended))
+        return "a wrong end";
+    if (frame->stream == VMM_RUN_STDIN) {
+        session->input.ended = true;
+        return NULL;
+    }
+    stream->unread = true;
+    if (stream->fd >= 0)
+        session_end_stream (session, frame->stream);
     return NULL;
 }
 
@@ -106,8 +122,9 @@ session_take (Session *session, const Frame *frame)
     case VMM_RUN_START:
         return take_start (session, frame);
     case VMM_RUN_DATA:
-    case VMM_RUN_EOF:
         return take_input (session, frame);
+    case VMM_RUN_EOF:
+        return take_end (session, frame);
     case VMM_RUN_WINDOW:
         return take_window (session, frame);
     case VMM_RUN_RESIZE:

@@ -133,8 +133,8 @@ reap (Session *session)
         session->settled |= (pid < 0 && errno == ECHILD) || now_ms () >= session->settle_at;
 }
 
-static void
-end_stream (Session *session, VmmRunStream number)
+void
+session_end_stream (Session *session, VmmRunStream number)
 {
     Stream *stream = &session->streams[number];
 
@@ -183,7 +183,7 @@ pump_command (Session *session)
 {
     for (VmmRunStream number = VMM_RUN_STDOUT; number <= VMM_RUN_STDERR; number++) {
         if (session->streams[number].fd >= 0 && !pump (session, number))
-            end_stream (session, number);
+            session_end_stream (session, number);
     }
     if (session->phase != SESSION_DRAINING || session->streams[VMM_RUN_STDOUT].fd >= 0 ||
         session->streams[VMM_RUN_STDERR].fd >= 0)
@@ -222,7 +222,7 @@ pump_files (Session *session)
          * room. */
         while (output_pass_failure (&session->output, &session->wire))
             ;
-        end_stream (session, VMM_RUN_FILES);
+        session_end_stream (session, VMM_RUN_FILES);
         output_clear (&session->output);
     }
 }

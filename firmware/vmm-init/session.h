@@ -24,6 +24,7 @@ typedef enum {
 typedef struct {
     int fd; /* -1: ended, or not begun */
     uint64_t credit;
+    bool unread; /* the host has said that nobody reads it */
 } Stream;
 
 typedef struct {
@@ -54,6 +55,9 @@ void session_run (Session *session);
 
 /* Says DONE, and waits a moment for the host to take it. */
 void session_end (Session *session);
+
+/* No more is sent of a stream: tells the host so, and closes our end. */
+void session_end_stream (Session *session, VmmRunStream number);
 
 /* Takes one frame from the host. Returns NULL, or what is wrong with it. */
 const char *session_take (Session *session, const Frame *frame);

@@ -128,11 +128,22 @@ take_window (VmmRunSession *session, unsigned stream, const uint8_t *body)
         vmm_run_session_allow_input (session, more);
 }
 
+/* Whether each stream that the guest has begun has come to its end. With a terminal there is one. */
+static bool
+has_all_output (const VmmRunSession *session)
+{
+    return session->end.kind == VMM_RUN_NOT_STARTED ||
+           (session->out.ended && (session->err.ended || session->job->term != NULL));
+}
+
 static void
 take_done (VmmRunSession *session)
 {
-    if (session->end.kind < 0) {
-        vmm_run_session_fail (session, "the guest's init leaves before the command has ended");
+    if (session->end.kind < 0 || !has_all_output (session)) {
+        vmm_run_session_fail (session,
+                              session->end.kind < 0
+                                  ? "the guest's init leaves before the command has ended"
+                                  : "the guest's init leaves before the end of the command's output");
         return;
     }
     session->guest_done = true;

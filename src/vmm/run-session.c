@@ -25,7 +25,6 @@
 /* Credit is given back in portions, not for each write. */
 #define CREDIT_PORTION (VMM_RUN_OUT_WINDOW / 4)
 #define SIGNAL_LAST 64u
-#define LINUX_SIGPIPE 13u
 
 static void send_more (VmmRunSession *session);
 
@@ -178,7 +177,8 @@ on_taken (void *user, size_t len)
     vmm_run_session_check_done (output->session);
 }
 
-/* As for a program here whose reader has gone. A disk without room is no better, but is told. */
+/* As for a program here whose reader has gone: who writes there in the guest gets SIGPIPE or EPIPE, and the
+ * others of the command go on. A disk without room is no better, but is told. */
 static void
 on_broken (void *user, int error)
 {
@@ -189,7 +189,7 @@ on_broken (void *user, int error)
         end->output_wrong =
             g_strdup_printf ("the command's standard %s: %s",
                              output->stream == VMM_RUN_STDOUT ? "output" : "error", g_strerror (error));
-    vmm_run_session_signal (output->session, LINUX_SIGPIPE);
+    vmm_run_session_send (output->session, VMM_RUN_EOF, output->stream, NULL, 0);
 }
 
 static void

@@ -163,6 +163,38 @@ def check_blocked_output(kit):
         expect(host.finish().end, (EXITED, 0))
 
 
+def check_unread_output(kit):
+    """who writes to a stream that nobody reads gets SIGPIPE or EPIPE; the others of the command go on"""
+    tellers = {"yes; echo ended by $? >&2": b"ended by 141\n",  # 128 and SIGPIPE
+               "trap '' PIPE; yes 2> /dev/null; echo ended by $? >&2": b"ended by 1\n"}
+    for script, wanted in tellers.items():
+        with Session(kit) as host:
+            host.start("sh", "-c", script)
+            host.until(lambda result: len(result.out) > 100000)
+            host.send(EOF, 1)
+            result = host.finish()
+            expect((result.end, result.err), ((EXITED, 0), wanted))
+    with Session(kit) as host:
+        host.start("sh", "-c", "cat; echo lost >&2; echo out", outputs=["/etc/passwd"])
+        host.until(lambda result: result.started)
+        host.send(EOF, 2)
+        host.input(b"in")
+        result = host.finish()
+        expect((result.out, result.err, len(result.archives)), (b"in", b"", 1))
+        expect(result.end, (SIGNALLED, signal.SIGPIPE))
+    with Session(kit) as host:  # a terminal is hung up
+        host.start("sh", "-c", "echo ready; exec sleep 1000", pty=(24, 80, "vt100"))
+        host.until(lambda result: b"ready" in result.out)
+        host.send(EOF, 1)
+        expect(host.finish().end, (SIGNALLED, signal.SIGHUP))
+    with Session(kit) as host:  # after its end there is nothing to close
+        host.start("sh", "-c", "exec >&-; cat >&2")
+        host.until(lambda result: 1 in result.ended)
+        host.send(EOF, 1)
+        host.input(b"x")
+        expect(host.finish().end, (EXITED, 0))
+
+
 def check_unread_input(kit):
     """a command that does not read its input stops nothing"""
     with Session(kit) as host:
@@ -348,7 +380,11 @@ WRONG = {
     "input before it is allowed": RUNNING + frame(DATA, 0, b"x" * 65536) + frame(DATA, 0, b"x" * 65536) + frame(DATA, 0, b"x" * 65536),
     "data of stdout": RUNNING + frame(DATA, 1, b"x"),
     "EOF twice": RUNNING + frame(EOF) * 2,
-    "EOF of stdout": RUNNING + frame(EOF, 1),
+    "EOF of stdout twice": RUNNING + frame(EOF, 1) * 2,
+    "EOF of stdout too early": GREETING + frame(EOF, 1),
+    "EOF of files": RUNNING + frame(EOF, 3),
+    "EOF of no stream": RUNNING + frame(EOF, 200),
+    "EOF with a body": RUNNING + frame(EOF, 2, b"x"),
     "a WINDOW of stdin": RUNNING + frame(WINDOW, 0, b"1234"),
     "a WINDOW of no stream": RUNNING + frame(WINDOW, 4, b"1234"),
     "a short WINDOW": RUNNING + frame(WINDOW, 1, b"123"),
@@ -486,7 +522,8 @@ def check_mounts(kit):
     assert result.out.startswith(b"kept\n") and b" /tmp tmpfs" not in result.out, result.out
 
 
-CHECKS = [check_codes, check_signals, check_not_started, check_interpreters, check_input, check_streams, check_blocked_output, check_unread_input,
+CHECKS = [check_codes, check_signals, check_not_started, check_interpreters, check_input, check_streams, check_blocked_output, check_unread_output,
+          check_unread_input,
           check_closed_input, check_end_of_input, check_terminal, check_signal_frames, check_environment, check_user, check_orphans, check_files,
           check_slow_files, check_wrong_frames, check_wrong_version, check_truncated, check_noise, check_bye, check_boot_file, check_network, check_root,
           check_mounts]

@@ -236,6 +236,31 @@ Test (run_session, end_of_a_stream_twice)
     expect_broken ("twice");
 }
 
+Test (run_session, last_word_before_the_end_of_output)
+{
+    start ();
+    guest_put_exit (rig.says, VMM_RUN_EXITED, 0, "");
+    say_text (VMM_RUN_DATA, VMM_RUN_STDOUT, "some of it");
+    say (VMM_RUN_EOF, VMM_RUN_STDERR, NULL, 0);
+    say (VMM_RUN_DONE, 0, NULL, 0);
+    flush ();
+    expect_broken ("before the end of the command's output");
+    cr_expect_not (vmm_run_session_is_complete (rig.session));
+}
+
+/* All output of a terminal is one stream. */
+Test (run_session, terminal_has_one_output)
+{
+    rig.job.term = (char *)"vt220";
+    start ();
+    guest_put_exit (rig.says, VMM_RUN_EXITED, 0, "");
+    say (VMM_RUN_EOF, VMM_RUN_STDOUT, NULL, 0);
+    say (VMM_RUN_DONE, 0, NULL, 0);
+    flush ();
+    cr_expect_null (end ()->broken);
+    cr_expect (end ()->done);
+}
+
 Test (run_session, two_ends)
 {
     start ();
@@ -405,8 +430,8 @@ Test (run_session, reader_that_goes_away_is_a_broken_pipe)
     say_text (VMM_RUN_DATA, VMM_RUN_STDOUT, "x");
     say_text (VMM_RUN_DATA, VMM_RUN_STDOUT, "y");
     flush ();
-    g_autofree char *text = heard (VMM_RUN_SIGNAL);
-    cr_expect (strlen (text) >= 4 && text[3] == 13 && strchr (text + 1, '[') == NULL);
+    check_heard (VMM_RUN_EOF, "[1]");
+    check_heard (VMM_RUN_SIGNAL, "");
     cr_expect_null (end ()->output_wrong);
     cr_expect_null (end ()->broken);
 }
