@@ -103,9 +103,10 @@ parse_arguments (Run *run, int argc, char **argv, GError **error)
          "SRC:DST"},
         {"out", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &run->outputs,
          "get a file or a folder of the guest back at the end", "SRC:DST"},
-        {"env", 0, 0, G_OPTION_ARG_STRING_ARRAY, &run->env, "set a variable for the command", "NAME=VALUE"},
-        {"cwd", 0, 0, G_OPTION_ARG_STRING, &run->folder, "where the command begins [/]", "FOLDER"},
-        {"user", 0, 0, G_OPTION_ARG_STRING, &run->user, "who runs the command [root]", "USER[:GROUP]"},
+        /* These are the guest's, and any bytes: what they mean here in the user's locale does not matter. */
+        {"env", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &run->env, "set a variable for the command", "NAME=VALUE"},
+        {"cwd", 0, 0, G_OPTION_ARG_FILENAME, &run->folder, "where the command begins [/]", "FOLDER"},
+        {"user", 0, 0, G_OPTION_ARG_FILENAME, &run->user, "who runs the command [root]", "USER[:GROUP]"},
         {"no-tty", 0, 0, G_OPTION_ARG_NONE, &run->no_tty, "no terminal for the command", NULL},
         {"console-log", 0, 0, G_OPTION_ARG_FILENAME, &run->log_path, "write the kernel's log to FILE",
          "FILE"},
