@@ -12,6 +12,7 @@ struct _VmmRun {
     char *modules;
     GPtrArray *copies; /* of VmmRunCopy */
     int log_fd;        /* -1: none; borrowed */
+    int log_error;     /* an errno: it is not whole */
     VmmRunInitrds initrds;
     int guest_ends[2]; /* of the port and of the console: the machine borrows them */
     int console_fd;

@@ -80,6 +80,16 @@ vmm_run_session_pass_ahead (VmmRunSession *session)
         vmm_run_session_send_end (session);
 }
 
+/* A terminal that has gone, and a descriptor that is not for reading (nohup(1) gives one), are an end. With
+ * anything else the command has only a part of its input, and would not know. */
+static void
+note_failure (VmmRunSession *session, int error)
+{
+    if (error == EBADF || (error == EIO && isatty (session->job->in_fd)))
+        return;
+    session->end.input_wrong = g_strdup_printf ("the command's standard input: %s", g_strerror (error));
+}
+
 static gboolean
 on_input (gint fd, GIOCondition condition, gpointer user)
 {
@@ -97,6 +107,8 @@ on_input (gint fd, GIOCondition condition, gpointer user)
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return G_SOURCE_CONTINUE;
     if (n <= 0) {
+        if (n < 0)
+            note_failure (session, errno);
         session->in_at_end = true;
         vmm_source_clear (&session->input);
         if (session->ahead_len == 0)

@@ -326,6 +326,7 @@ vmm_run_session_free (VmmRunSession *session)
     g_free (session->end.message);
     g_free (session->end.broken);
     g_free (session->end.files_wrong);
+    g_free (session->end.input_wrong);
     g_free (session->end.output_wrong);
     g_free (session);
 }

@@ -60,6 +60,7 @@ typedef struct {
  * @message: (nullable): of a command that was not started: why, as the guest says
  * @broken: (nullable): how the guest broke the rules; nothing is heard of it any more
  * @files_wrong: (nullable): the first file that did not come back, and why
+ * @input_wrong: (nullable): why the command got no more of its input than it did
  * @output_wrong: (nullable): why a part of the command's output is lost
  * @done: the guest has said its last word, and all of its output is written
  *
@@ -72,6 +73,7 @@ typedef struct {
     char *message;
     char *broken;
     char *files_wrong;
+    char *input_wrong;
     char *output_wrong;
     bool done;
 } VmmRunSessionEnd;

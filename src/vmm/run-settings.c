@@ -220,7 +220,8 @@ vmm_run_set_terminal (VmmRun *run, unsigned columns, unsigned rows, const char *
  * @run: a run
  * @fd: where the serial console's text goes, or -1; borrowed
  *
- * A file, as a rule: a reader that stands still holds up the guest.
+ * A file, as a rule: a reader that stands still holds up the guest. The machine has then no serial console of
+ * its own.
  *
  * Since: 0.1
  */

@@ -121,8 +121,11 @@ keep_console (VmmRun *run, const char *text, size_t len)
 
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
+        if (n <= 0) {
+            /* Who has closed a pipe has seen enough. */
+            run->log_error = n < 0 && errno != EPIPE ? errno : 0;
             run->log_fd = -1;
+        }
         done += (size_t)MAX (n, 0);
     }
     g_string_append_len (run->console, text, (gssize)len);
@@ -270,6 +273,9 @@ check (const VmmRun *run, const VmmConfig *config, GError **error)
         wrong = "run: there is no command: say it behind --";
     else if (config->kernel == NULL)
         wrong = "run: name a Linux kernel, with --kernel";
+    else if (run->log_fd >= 0 && config->serial != NULL)
+        wrong =
+            "run: the kernel's log is to be written, and --serial sends it elsewhere: leave one of them out";
     if (wrong != NULL)
         g_set_error_literal (error, VMM_ERROR, VMM_ERROR_USAGE, wrong);
     return wrong == NULL && vmm_run_job_check (&run->job, error) && check_outputs (run, error);
@@ -372,6 +378,18 @@ add_failure (VmmRun *run, const char *why, int exit_code)
         run->result.exit_code = exit_code;
 }
 
+/* Beside what else went wrong: then the log is missed. */
+static void
+add_log_failure (VmmRun *run)
+{
+    g_autofree char *first = run->message != NULL ? g_strconcat (run->message, "; ", NULL) : g_strdup ("");
+    g_autofree char *why =
+        g_strdup_printf ("%sthe kernel's log cannot be written: %s", first, g_strerror (run->log_error));
+
+    g_clear_pointer (&run->message, g_free);
+    add_failure (run, why, VMM_EXIT_HOST_ERROR);
+}
+
 static void
 judge (VmmRun *run, const VmmVerdict *verdict)
 {
@@ -386,6 +404,8 @@ judge (VmmRun *run, const VmmVerdict *verdict)
 
         add_failure (run, why, told ? verdict->exit_code : VMM_EXIT_NO_END);
     }
+    if (end->input_wrong != NULL)
+        add_failure (run, end->input_wrong, VMM_EXIT_HOST_ERROR);
     if (end->output_wrong != NULL)
         add_failure (run, end->output_wrong, VMM_EXIT_HOST_ERROR);
     if (end->files_wrong != NULL)
@@ -393,6 +413,8 @@ judge (VmmRun *run, const VmmVerdict *verdict)
     /* The machine may have failed after the command: what it wrote to a disk is lost. */
     if (verdict->kind == VMM_VERDICT_HOST_ERROR)
         add_failure (run, verdict->reason, verdict->exit_code);
+    if (run->log_error != 0)
+        add_log_failure (run);
     run->result.message = run->message;
 }
 

@@ -107,6 +107,10 @@ RUN_CASES = [
          r'output "/": name a file or a folder of the guest, not all of it'),
     Case("run: env without a value", ("--env", "HOME", "--", "true"), USAGE, r'env "HOME": say NAME=value'),
     Case("run: env without a name", ("--env", "=x", "--", "true"), USAGE, r'env "=x": say NAME=value'),
+    Case("run: any bytes are a variable, a folder and a user",
+         ("--env", b"A=\xc3\xbc\xff", "--cwd", b"/\xff", "--user", b"\xc3\xbc", "--", "true"), USAGE, r"run: name a Linux kernel, with --kernel"),
+    Case("run: console-log: the serial console goes elsewhere", ("--kernel", "@guest", "--serial", "null", "--console-log", "@log", "--", "true"),
+         USAGE, r'run: the kernel\'s log is to be written, and --serial sends it elsewhere: .*'),
     Case("run: an argument that is too long", ("--kernel", "@guest", "--", "echo", "x" * 70000), USAGE, r'run: the argument "x+…" is 70000 bytes long.*'),
     Case("run: console-log: no such folder", ("--kernel", "@guest", "--console-log", "@none/log", "--", "true"), USAGE,
          r'console-log "@none/log": No such file or directory'),
@@ -152,7 +156,7 @@ def make_files(folder, guest):
 
 
 def look_up(text, folder):
-    return re.sub(r"@(\w+)", lambda found: str(folder / found[1]), text)
+    return re.sub(r"@(\w+)", lambda found: str(folder / found[1]), text) if isinstance(text, str) else text
 
 
 def pattern_of(case, folder):

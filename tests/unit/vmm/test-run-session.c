@@ -349,7 +349,23 @@ Test (run_session, input_that_cannot_be_read_is_at_its_end)
     guest_put_number (rig.says, VMM_RUN_WINDOW, VMM_RUN_STDIN, 100);
     flush ();
     check_heard (VMM_RUN_EOF, "[0]");
+    cr_assert_not_null (end ()->input_wrong);
+    cr_expect_str_eq (end ()->input_wrong, "the command's standard input: Is a directory");
     close (folder);
+}
+
+/* As nohup(1) leaves it. */
+Test (run_session, input_that_is_none_is_at_its_end)
+{
+    int null = open ("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    rig.job.in_fd = null;
+    start ();
+    guest_put_number (rig.says, VMM_RUN_WINDOW, VMM_RUN_STDIN, 100);
+    flush ();
+    check_heard (VMM_RUN_EOF, "[0]");
+    cr_expect_null (end ()->input_wrong);
+    close (null);
 }
 
 Test (run_session, input_that_nobody_reads_stays_with_its_sender)
