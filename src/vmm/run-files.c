@@ -8,8 +8,8 @@
  * The guest is hostile. Nothing is written but below the name that the user chose: names are checked part by
  * part, and folders are opened by openat2(), which lets no link lead out (openat2(2)): neither one that the
  * guest sent before, nor one that is there. A host without that call gets no files. Permissions are cut down
- * to plain ones, and the process's umask applies; devices, pipes and sockets are left out. Bytes and entries
- * have limits.
+ * to plain ones, and the process's umask applies; devices, pipes and sockets are left out, and those that are
+ * there are not replaced. Bytes and entries have limits.
  *
  * A file gets its name when it is whole (see VmmNewFile): so what was there is whole, or replaced by what is.
  * Of a transfer that fails, the file in the middle is gone, and those that were whole stay.
@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -178,6 +179,18 @@ make_folder (VmmRunFiles *files, uint32_t mode, GError **error)
     return fail (files, files->name, explain (errno), error);
 }
 
+/* A folder is not replaced either, whatever is tried. */
+static bool
+check_place (const VmmRunFiles *files, GError **error)
+{
+    struct stat st;
+
+    if (fstatat (files->folder_fd, files->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISREG (st.st_mode) ||
+        S_ISLNK (st.st_mode) || S_ISDIR (st.st_mode))
+        return true;
+    return fail (files, files->name, "a device, a pipe or a socket is in the way", error);
+}
+
 static bool
 make_file (VmmRunFiles *files, const VmmCpioReadEntry *entry, GError **error)
 {
@@ -216,9 +229,9 @@ make_entry (VmmRunFiles *files, const VmmCpioReadEntry *entry, GError **error)
     case S_IFDIR:
         return make_folder (files, entry->mode, error);
     case S_IFREG:
-        return make_file (files, entry, error);
+        return check_place (files, error) && make_file (files, entry, error);
     case S_IFLNK:
-        return make_symlink (files, entry->target, error);
+        return check_place (files, error) && make_symlink (files, entry->target, error);
     default:
         files->n_skipped++;
         return true;
@@ -289,28 +302,65 @@ fail_host (const char *host_path, const char *what, GError **error)
     return false;
 }
 
-/* As cp: into a folder that is there, else as the name itself. */
 static bool
-choose_place (VmmRunFiles *files, const char *host_path, GError **error)
+choose_name (VmmRunFiles *files, const char *host_path, GError **error)
+{
+    files->shown = g_path_get_dirname (host_path);
+    files->host_name = g_path_get_basename (host_path);
+    if (g_str_has_suffix (host_path, "/")) {
+        /* The parts of "a/b/" are "a/b" and "b" for GLib, and "a" and "b" for us. */
+        g_autofree char *folder = g_steal_pointer (&files->shown);
+        files->shown = g_path_get_dirname (folder);
+    }
+    return is_plain (files->host_name) || fail_host (host_path, "name a file or a folder for it", error);
+}
+
+/* The names of open files, such as /dev/stdout, are links that nobody wants to lose, nor what they lead to.
+ */
+static bool
+is_open_file (const char *path)
 {
     struct stat st;
 
-    if (stat (host_path, &st) == 0 && S_ISDIR (st.st_mode)) {
+    return (g_str_has_prefix (path, "/dev/") || g_str_has_prefix (path, "/proc/")) &&
+           lstat (path, &st) == 0 && S_ISLNK (st.st_mode);
+}
+
+/* As cp: into a folder that is there, else as the name itself, or the file that a link of that name leads to.
+ */
+static bool
+choose_place (VmmRunFiles *files, const char *host_path, GError **error)
+{
+    g_autofree char *real = realpath (host_path, NULL);
+    struct stat st;
+
+    if (real == NULL || stat (real, &st) < 0)
+        return choose_name (files, host_path, error);
+    if (S_ISDIR (st.st_mode)) {
         files->shown = g_strdup (host_path);
         files->host_name = g_strdup (files->guest_name);
-    } else {
-        files->shown = g_path_get_dirname (host_path);
-        files->host_name = g_path_get_basename (host_path);
-        if (g_str_has_suffix (host_path, "/")) {
-            /* The parts of "a/b/" are "a/b" and "b" for GLib, and "a" and "b" for us. */
-            g_autofree char *folder = g_steal_pointer (&files->shown);
-            files->shown = g_path_get_dirname (folder);
-        }
-        if (!is_plain (files->host_name))
-            return fail_host (host_path, "name a file or a folder for it", error);
+        return true;
     }
+    if (!S_ISREG (st.st_mode) || is_open_file (host_path))
+        return fail_host (host_path, "this is neither a file nor a folder, and is not to be replaced by one",
+                          error);
+    return choose_name (files, lstat (host_path, &st) == 0 && S_ISLNK (st.st_mode) ? real : host_path, error);
+}
+
+/* Told before the command runs, and not when it has made its files. */
+static bool
+open_place (VmmRunFiles *files, GError **error)
+{
+    struct stat st;
+
     files->top = open (files->shown, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return files->top >= 0 || fail_host (files->shown, g_strerror (errno), error);
+    if (files->top < 0)
+        return fail_host (files->shown, g_strerror (errno), error);
+    /* In a folder that is there, something may be made even where the one above it allows nothing. */
+    if (fstatat (files->top, files->host_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR (st.st_mode))
+        return true;
+    return faccessat (files->top, ".", W_OK | X_OK, AT_EACCESS) == 0 ||
+           fail_host (files->shown, g_strerror (errno), error);
 }
 
 static bool
@@ -322,7 +372,7 @@ prepare (VmmRunFiles *files, const char *guest_path, const char *host_path, GErr
                      "output \"%s\": name a file or a folder of the guest, not all of it", guest_path);
         return false;
     }
-    if (!choose_place (files, host_path, error))
+    if (!choose_place (files, host_path, error) || !open_place (files, error))
         return false;
     int fd = open_below (files, "");
     if (fd < 0) {

@@ -250,6 +250,67 @@ Test (run_files, links_that_are_there_do_not_lead_out)
     cr_assert_eq (count_names ("outside"), 0);
 }
 
+/* As cp does, and never a device or what /dev/stdout is. */
+Test (run_files, a_link_that_the_user_named_leads_to_the_file)
+{
+    g_autoptr (VmmRunFiles) files = NULL;
+    g_autoptr (GString) archive = g_string_new ("");
+    g_autofree char *target = NULL;
+
+    cr_assert (g_file_set_contents ("outside/f", "old", -1, NULL));
+    cr_assert_eq (symlink ("../outside/f", "out/l"), 0);
+    files = receiver ("/a", "out/l");
+    put (archive, "a", 0100644, "new");
+    put_end (archive);
+    take (files, archive);
+    check_content ("outside/f", "new");
+    target = g_file_read_link ("out/l", NULL);
+    cr_assert_str_eq (target, "../outside/f");
+}
+
+Test (run_files, devices_and_pipes_are_not_replaced)
+{
+    static const char *const wrong[] = {"/dev/null", "fifo", "link", "/dev/stdout", "/proc/self/fd/1"};
+    struct stat st;
+
+    cr_assert_eq (mkfifo ("fifo", 0600), 0);
+    cr_assert_eq (symlink ("fifo", "link"), 0);
+    cr_assert_not_null (freopen ("regular", "w", stdout));
+    for (size_t i = 0; i < G_N_ELEMENTS (wrong); i++) {
+        g_autoptr (GError) error = NULL;
+
+        cr_expect_null (vmm_run_files_new ("/a", wrong[i], MIB, &error), "%s", wrong[i]);
+        cr_assert (g_error_matches (error, VMM_ERROR, VMM_ERROR_USAGE), "%s", wrong[i]);
+        cr_expect_not_null (strstr (error->message, "is not to be replaced"), "%s", error->message);
+    }
+    g_autoptr (VmmRunFiles) files = receiver ("/fifo", ".");
+    g_autoptr (GString) archive = g_string_new ("");
+    g_autoptr (GError) error = NULL;
+    put (archive, "fifo", 0100644, "x");
+    put_end (archive);
+    cr_assert_not (take_pieces (files, archive, 64, &error));
+    cr_expect_not_null (strstr (error->message, "a pipe or a socket is in the way"), "%s", error->message);
+    cr_assert_eq (lstat ("fifo", &st), 0);
+    cr_expect (S_ISFIFO (st.st_mode));
+    cr_expect_eq (count_names ("."), 5, "nothing is left");
+}
+
+Test (run_files, a_folder_that_cannot_be_written_to)
+{
+    g_autoptr (GError) error = NULL;
+
+    if (geteuid () == 0 && (setegid (65534) < 0 || seteuid (65534) < 0))
+        cr_skip ("root may write anywhere");
+    if (geteuid () != 65534)
+        cr_assert_eq (chmod (".", 0555), 0);
+    cr_expect_null (vmm_run_files_new ("/a", "new", MIB, &error));
+    if (geteuid () == 65534)
+        cr_assert (seteuid (0) == 0 && setegid (0) == 0);
+    cr_assert_eq (chmod (".", 0755), 0);
+    cr_assert_not_null (error);
+    cr_expect_not_null (strstr (error->message, "Permission denied"), "%s", error->message);
+}
+
 Test (run_files, bytes_have_a_limit)
 {
     g_autoptr (VmmRunFiles) files = vmm_run_files_new ("/a", "out", 10, NULL);
