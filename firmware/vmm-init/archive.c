@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define DEPTH_MAX 200 /* each level holds a descriptor */
@@ -76,13 +79,15 @@ put_header (Archive *archive, const char *name, const struct stat *st, uint64_t 
     put_padding (archive, HEADER_SIZE + name_size);
 }
 
-/* The size has been promised: what cannot be read is zeros, and said to have failed. */
+/* The size has been promised: what cannot be read is zeros, and said to have failed. So much has been read
+ * into the buffer already. */
 static void
-put_contents (Archive *archive, int fd, uint64_t size)
+put_contents (Archive *archive, int fd, uint64_t size, size_t used)
 {
-    uint64_t left = size;
+    uint64_t left = size > used ? size - used : 0;
     bool failed = false;
 
+    put (archive, archive->buffer, size < used ? (size_t)size : used);
     while (left > 0) {
         size_t want = left < sizeof (archive->buffer) ? (size_t)left : sizeof (archive->buffer);
         ssize_t got = failed ? (ssize_t)want : read (fd, archive->buffer, want);
@@ -101,15 +106,93 @@ put_contents (Archive *archive, int fd, uint64_t size)
     put_padding (archive, size);
 }
 
+/* Reads until the buffer is full, or the file has no more, now at least. Returns how much, or -1 with errno
+ * set.
+ */
+static ssize_t
+fill (int fd, uint8_t *buffer, size_t size)
+{
+    size_t used = 0;
+    ssize_t got = 1;
+
+    while (used < size && got != 0) {
+        got = read (fd, buffer + used, size - used);
+        if (got < 0 && errno == EAGAIN)
+            break;
+        if (got < 0 && errno != EINTR)
+            return -1;
+        used += got > 0 ? (size_t)got : 0;
+    }
+    return (ssize_t)used;
+}
+
+/* How much of what has no file the guest's memory can hold for a while. */
+static uint64_t
+spool_max (void)
+{
+    struct sysinfo info;
+
+    return sysinfo (&info) == 0 ? (uint64_t)info.freeram * info.mem_unit / 2 : 0;
+}
+
+/* Copies what is in the buffer and the rest of a file into a file of its own. Returns that, or -1. */
+static int
+spool (Archive *archive, int fd, size_t used, uint64_t *ret_size)
+{
+    int copy = (int)syscall (SYS_memfd_create, "spool", MFD_CLOEXEC);
+    uint64_t max = spool_max ();
+    ssize_t got = (ssize_t)used;
+
+    for (*ret_size = 0; copy >= 0 && got > 0; got = fill (fd, archive->buffer, sizeof (archive->buffer))) {
+        *ret_size += (uint64_t)got;
+        if (*ret_size > max)
+            errno = EFBIG;
+        if (*ret_size > max || write (copy, archive->buffer, (size_t)got) != got) {
+            got = -1;
+            break;
+        }
+    }
+    if (got == 0 && lseek (copy, 0, SEEK_SET) == 0)
+        return copy;
+    if (copy >= 0)
+        close (copy);
+    return -1;
+}
+
+/* The files of proc, sysfs and debugfs do not say how long they are, or say too much: what is there to read
+ * tells. */
 static void
 add_file (Archive *archive, int fd, const struct stat *st)
 {
-    if (st->st_size > UINT32_MAX) { /* a limit of the format */
+    const char *name = archive->path + archive->top;
+    uint64_t size = (uint64_t)st->st_size;
+    ssize_t used;
+
+    if (size > UINT32_MAX) { /* a limit of the format */
         tell_failure (archive, EFBIG);
         return;
     }
-    put_header (archive, archive->path + archive->top, st, (uint64_t)st->st_size);
-    put_contents (archive, fd, (uint64_t)st->st_size);
+    used = fill (fd, archive->buffer, sizeof (archive->buffer));
+    if (used < 0) {
+        tell_failure (archive, errno);
+    } else if ((size_t)used < sizeof (archive->buffer)) {
+        put_header (archive, name, st, (uint64_t)used);
+        put (archive, archive->buffer, (size_t)used);
+        put_padding (archive, (uint64_t)used);
+    } else if (size > 0) {
+        put_header (archive, name, st, size);
+        put_contents (archive, fd, size, (size_t)used);
+    } else {
+        int copy = spool (archive, fd, (size_t)used, &size);
+
+        if (copy < 0) {
+            tell_failure (archive, errno);
+            return;
+        }
+        put_header (archive, name, st, size);
+        put_contents (archive, copy, size, 0);
+        close (copy);
+    }
 }
 
 static void

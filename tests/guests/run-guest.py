@@ -337,6 +337,19 @@ def check_files(kit):
     expect(read_archive(result.archives[0])["rel"][1], b"rel\n")
 
 
+def check_files_without_size(kit):
+    """files of the kernel come back whole: those that say no size, and those that say too much"""
+    script = ("cat /proc/version > /version; cat /proc/kallsyms > /symbols; cat /sys/kernel/mm/transparent_hugepage/enabled > /huge;"
+              "cat /version /huge; cat /symbols | { read line; }")
+    paths = ["/proc/version", "/proc/kallsyms", "/sys/kernel/mm/transparent_hugepage/enabled"]
+    result = shell(kit, script, outputs=[each for pair in zip(paths, ("/version", "/symbols", "/huge")) for each in pair])
+    expect(result.failures, [])
+    files = [next(iter(read_archive(archive).values()))[1] for archive in result.archives]
+    assert len(files[0]) > 10 and len(files[2]) > 1 << 17 and 10 < len(files[4]) < 4096, [len(each) for each in files]
+    for at in (0, 2, 4):
+        expect(files[at], files[at + 1])
+
+
 def check_slow_files(kit):
     """files come as fast as the host allows; DONE comes after them"""
     with Session(kit, credit=(1000, 1000, 0)) as host:
@@ -525,7 +538,7 @@ def check_mounts(kit):
 CHECKS = [check_codes, check_signals, check_not_started, check_interpreters, check_input, check_streams, check_blocked_output, check_unread_output,
           check_unread_input,
           check_closed_input, check_end_of_input, check_terminal, check_signal_frames, check_environment, check_user, check_orphans, check_files,
-          check_slow_files, check_wrong_frames, check_wrong_version, check_truncated, check_noise, check_bye, check_boot_file, check_network, check_root,
+          check_files_without_size, check_slow_files, check_wrong_frames, check_wrong_version, check_truncated, check_noise, check_bye, check_boot_file, check_network, check_root,
           check_mounts]
 
 
