@@ -63,6 +63,8 @@ take_line (Boot *boot, char *line)
         boot->dns = next_word (&line);
     } else if (strcmp (key, "hostname") == 0) {
         boot->hostname = value;
+    } else if (strcmp (key, "keep") == 0 && strcmp (value, "/run") == 0) {
+        boot->keep_run = true;
     } else {
         say ("boot file: %s: not known", key);
     }

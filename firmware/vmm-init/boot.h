@@ -11,6 +11,7 @@
  *      root DEVICE [ro]                the file system that becomes /; without, the initramfs is it
  *      net IFACE ADDRESS/PREFIX [GATEWAY [DNS]]
  *      hostname NAME
+ *      keep /run                       something has been put there: no tmpfs hides it
  *
  * Empty lines and lines that begin with # are for people. What is not known is said and passed over.
  */
@@ -20,6 +21,7 @@ typedef struct {
     bool root_readonly;
     char *iface, *address, *gateway, *dns;
     char *hostname;
+    bool keep_run;
 } Boot;
 
 /* Reads the file, and loads the modules. A file that is not there is an empty one, which is said. */

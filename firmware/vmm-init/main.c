@@ -80,7 +80,7 @@ run (const char *boot_file, const char *port)
     if (boot.root_device != NULL &&
         !mounts_root (boot.root_device, boot.root_readonly, wrong, sizeof (wrong)))
         session_fail (&session, errno, "%s", wrong);
-    mounts_late ();
+    mounts_late (boot.keep_run);
     if (boot.hostname != NULL && sethostname (boot.hostname, strlen (boot.hostname)) < 0)
         say ("hostname %s: %s", boot.hostname, strerror (errno));
     net_up (&boot);

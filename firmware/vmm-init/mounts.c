@@ -75,7 +75,7 @@ is_empty (const char *path)
 }
 
 void
-mounts_late (void)
+mounts_late (bool keep_run)
 {
     static const Mount pts = {"devpts", "/dev/pts", "gid=5,mode=0620,ptmxmode=0666", MS_NOSUID | MS_NOEXEC};
     static const Mount shm = {"tmpfs", "/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV};
@@ -89,7 +89,8 @@ mounts_late (void)
 
     mount_one (&pts);
     mount_one (&shm);
-    mount_one (&run);
+    if (!keep_run)
+        mount_one (&run);
     if (is_empty ("/tmp"))
         mount_one (&tmp);
     for (size_t i = 0; i < sizeof (links) / sizeof (links[0]); i++) {

@@ -14,8 +14,8 @@ void mounts_early (void);
  */
 bool mounts_root (const char *device, bool readonly, char *ret_text, size_t size);
 
-/* What else programs expect of a system: what is in /dev, /run, /tmp. */
-void mounts_late (void);
+/* What else programs expect of a system: what is in /dev, /tmp, and /run unless that is to stay as it is. */
+void mounts_late (bool keep_run);
 
 /* Everything is on its disk after this. File systems that are in use become read-only. */
 void mounts_end (void);

@@ -12,7 +12,7 @@
  * @ino: its inode
  * @mode: type and permissions
  *
- * What is remembered of an entry.
+ * What is remembered of an entry. One of an archive before this one has a mode only.
  */
 typedef struct {
     uint64_t at;
@@ -28,6 +28,7 @@ typedef struct {
  * @at: end of the last entry, a multiple of four
  * @n_entries: how many
  * @entries: (element-type utf8 VmmCpioEntryPlace): by clean path; the last of each name
+ * @over: what is added is laid over what is there
  * @broken: an entry that failed could not be cut off
  * @path: (nullable): clean, of the entry that is begun
  * @attr: its
@@ -41,6 +42,7 @@ struct _VmmCpio {
     uint64_t at;
     uint32_t n_entries;
     GHashTable *entries;
+    bool over;
     bool broken;
     char *path;
     VmmCpioAttr attr;
@@ -53,5 +55,6 @@ bool vmm_cpio_fail (const char *path, int code, const char *what, GError **error
 uint64_t vmm_cpio_content_at (const VmmCpio *cpio);
 bool vmm_cpio_check_room (VmmCpio *cpio, uint64_t size, GError **error);
 bool vmm_cpio_abandon (VmmCpio *cpio);
+bool vmm_cpio_is_over (const VmmCpio *cpio, const char *path, uint32_t type);
 
 #endif

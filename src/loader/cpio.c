@@ -290,6 +290,10 @@ prepare (VmmCpio *cpio, const char *path, uint32_t mode, const VmmCpioAttr *attr
         return vmm_cpio_fail (clean, VMM_ERROR_BUSY, "the archive is closed", error);
     if (*clean == '\0')
         return vmm_cpio_fail ("/", VMM_ERROR_USAGE, "the root can only be a folder", error);
+    if (!S_ISDIR (mode) && vmm_cpio_is_over (cpio, clean, S_IFDIR))
+        return vmm_cpio_fail (clean, VMM_ERROR_USAGE,
+                              "this is a folder in the guest: name the file in it, or put a slash behind it",
+                              error);
     return check_name (clean, error) && make_parents (cpio, clean, error) &&
            begin (cpio, clean, mode, attr, error);
 }
@@ -357,7 +361,7 @@ vmm_cpio_add_folder (VmmCpio *cpio, const char *path, const VmmCpioAttr *attr, G
 {
     g_autofree char *clean = vmm_cpio_clean_path (path);
 
-    if (*clean == '\0')
+    if (*clean == '\0' || vmm_cpio_is_over (cpio, clean, S_IFLNK))
         return true;
     return prepare (cpio, clean, S_IFDIR | 0755, attr, error) && end (cpio, 0, error);
 }

@@ -41,6 +41,8 @@ VmmCpio *vmm_cpio_new (uint64_t size_max, GError **error);
 void vmm_cpio_free (VmmCpio *cpio);
 uint64_t vmm_cpio_size (const VmmCpio *cpio);
 bool vmm_cpio_has (const VmmCpio *cpio, const char *path);
+bool vmm_cpio_know (VmmCpio *cpio, const char *path, uint32_t mode);
+void vmm_cpio_lay_over (VmmCpio *cpio);
 
 bool vmm_cpio_add_folder (VmmCpio *cpio, const char *path, const VmmCpioAttr *attr, GError **error);
 bool vmm_cpio_add_file (VmmCpio *cpio, const char *path, const VmmCpioAttr *attr, VmmSpan content,

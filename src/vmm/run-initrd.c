@@ -20,6 +20,7 @@
 
 #include "firmware.h"
 #include "loader/archive.h"
+#include "loader/cpio-reader.h"
 #include "loader/kernel-image.h"
 #include "loader/modules.h"
 #include "loader/tree.h"
@@ -29,6 +30,7 @@
 #define FOLDER ".vmm/"
 #define MODULES_FOLDER FOLDER "modules/"
 #define ENTRIES_MAX (1u << 20)
+#define PIECE (64u << 10)
 
 typedef struct {
     const VmmRunTree *tree;
@@ -150,6 +152,40 @@ unpack_root (Maker *maker, int fd, GError **error)
     return true;
 }
 
+static bool
+on_name (void *cpio, const VmmCpioReadEntry *entry, GError **error)
+{
+    return vmm_cpio_know (cpio, entry->name, entry->mode);
+}
+
+static bool
+on_content (void *cpio, VmmSpan bytes, GError **error)
+{
+    return true;
+}
+
+static bool
+on_entry_end (void *cpio, GError **error)
+{
+    return true;
+}
+
+/* What copies are laid over. An archive that is none, or stops, is for Linux to judge. */
+static void
+learn_names (VmmCpio *cpio, int fd)
+{
+    static const VmmCpioReaderOps ops = {on_name, on_content, on_entry_end};
+    g_autoptr (VmmCpioReader) reader = vmm_cpio_reader_new (&ops, cpio);
+    g_autofree uint8_t *bytes = g_malloc (PIECE);
+    ssize_t n;
+
+    for (off_t at = 0; (n = pread (fd, bytes, PIECE, at)) > 0; at += n) {
+        if (!vmm_cpio_reader_feed (reader, (VmmSpan){bytes, (size_t)n}, NULL) ||
+            vmm_cpio_reader_complete (reader))
+            break;
+    }
+}
+
 /* A comma in a name is written twice; the image is as it was afterwards. */
 static char *
 describe_disk (const char *path, bool qcow2)
@@ -174,6 +210,8 @@ add_root_of (Maker *maker, int fd, GError **error)
         return vmm_tree_pack (maker->cpio, path, "",
                               geteuid () == 0 ? VMM_TREE_OWNERS_KEPT : VMM_TREE_OWNERS_ROOT, error);
     case VMM_RUN_ROOT_CPIO:
+        if (maker->tree->copies->len > 0)
+            learn_names (maker->cpio, fd);
         maker->initrds->fds[0] = fcntl (fd, F_DUPFD_CLOEXEC, 0);
         if (maker->initrds->fds[0] >= 0)
             return true;
@@ -209,9 +247,31 @@ add_root (Maker *maker, GError **error)
     return ok;
 }
 
+/* What vmm-init mounts hides what is below. It leaves /run out when it is told to, and /tmp by itself. */
+static bool
+check_place (Maker *maker, const VmmRunCopy *copy, const char *to, GError **error)
+{
+    static const char *const mounts[] = {"dev", "proc", "sys"};
+    g_autofree char *clean = vmm_cpio_clean_path (to);
+    size_t len = strcspn (clean, "/");
+
+    for (size_t i = 0; i < G_N_ELEMENTS (mounts); i++) {
+        if (len == strlen (mounts[i]) && strncmp (clean, mounts[i], len) == 0) {
+            g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
+                         "copy \"%s\": in the guest /%s is a file system of the kernel: choose another place",
+                         copy->host_path, mounts[i]);
+            return false;
+        }
+    }
+    if (len == strlen ("run") && strncmp (clean, "run", len) == 0)
+        g_string_append (maker->boot, "keep /run\n");
+    return true;
+}
+
 static bool
 add_copies (Maker *maker, GError **error)
 {
+    vmm_cpio_lay_over (maker->cpio);
     for (guint i = 0; i < maker->tree->copies->len; i++) {
         const VmmRunCopy *copy = maker->tree->copies->pdata[i];
         g_autofree char *base = g_path_get_basename (copy->host_path);
@@ -226,6 +286,8 @@ add_copies (Maker *maker, GError **error)
                          copy->host_path, maker->tree->root);
             return false;
         }
+        if (!check_place (maker, copy, to, error))
+            return false;
         if (!vmm_tree_pack (maker->cpio, copy->host_path, to, VMM_TREE_OWNERS_ROOT, error)) {
             g_prefix_error (error, "copy \"%s\": ", copy->host_path);
             return false;

@@ -533,6 +533,8 @@ def check_mounts(kit):
         assert path in result.out, result.out
     result = shell(kit, "cat /tmp/kept /proc/self/mounts", extra={"tmp/kept": "kept\n"})
     assert result.out.startswith(b"kept\n") and b" /tmp tmpfs" not in result.out, result.out
+    result = shell(kit, "cat /run/kept /proc/self/mounts", extra={"run/kept": "kept\n"}, boot="keep /run\n")
+    assert result.out.startswith(b"kept\n") and b" /run tmpfs" not in result.out, result.out
 
 
 CHECKS = [check_codes, check_signals, check_not_started, check_interpreters, check_input, check_streams, check_blocked_output, check_unread_output,

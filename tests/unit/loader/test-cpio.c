@@ -98,6 +98,30 @@ Test (cpio, a_link_is_a_parent_too)
     cr_assert_str_eq (found, "lib 120777 0:0 0 >usr/lib\nlib/x 100644 0:0 0 =1\n");
 }
 
+/* As a user copies files into a system whose /bin and /lib are links. */
+Test (cpio, what_is_laid_over)
+{
+    g_autoptr (VmmCpio) cpio = new_archive ();
+    g_autoptr (GError) error = NULL;
+
+    cr_assert (vmm_cpio_add_folder (cpio, "usr/lib", NULL, NULL));
+    cr_assert (vmm_cpio_add_symlink (cpio, "lib", NULL, "usr/lib", NULL));
+    cr_assert (vmm_cpio_know (cpio, "./bin", 0120777));
+    cr_assert (vmm_cpio_know (cpio, "tmp", 041777));
+    cr_assert (vmm_cpio_know (cpio, ".", 040755));
+    vmm_cpio_lay_over (cpio);
+    cr_assert (vmm_cpio_add_folder (cpio, "lib", NULL, NULL));
+    cr_assert (vmm_cpio_add_folder (cpio, "bin", NULL, NULL));
+    cr_assert (vmm_cpio_add_file (cpio, "bin/x", NULL, text ("1"), NULL));
+    cr_assert (vmm_cpio_add_file (cpio, "tmp/y", NULL, text ("2"), NULL));
+    cr_assert_not (vmm_cpio_add_file (cpio, "tmp", NULL, text ("3"), &error));
+    cr_assert (image_error_has (error, "\"tmp\": this is a folder in the guest"), "%s", error->message);
+    cr_assert_not (vmm_cpio_add_symlink (cpio, "usr", NULL, "x", NULL));
+    g_autofree char *found = list (cpio);
+    cr_assert_str_eq (found, "usr 40755 0:0 0\nusr/lib 40755 0:0 0\nlib 120777 0:0 0 >usr/lib\n"
+                             "bin/x 100644 0:0 0 =1\ntmp/y 100644 0:0 0 =2\n");
+}
+
 Test (cpio, names_stay_inside)
 {
     const char *const names[][2] = {

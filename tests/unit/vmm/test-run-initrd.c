@@ -227,6 +227,41 @@ Test (run_initrd, copies_come_last)
                "the later one holds");
 }
 
+Test (run_initrd, copies_into_a_system_whose_folders_are_links)
+{
+    VmmRunCopy copy[3];
+    g_autofree char *list = NULL;
+
+    put ("root/usr/bin/sh", "shell", -1);
+    cr_assert_eq (symlink ("usr/bin", "root/bin"), 0);
+    put ("tools/bin/x", "tool", -1);
+    add_copy (&copy[0], "tools", "/");
+    add_copy (&copy[1], "tools/bin", "/bin");
+    list = make ();
+    cr_expect (has_line (list, "bin 120777 ") && !has_line (list, "bin 4"), "%s", list);
+    cr_expect (has_line (list, "bin/x 100644 0:0 "));
+    add_copy (&copy[2], "kernel", "/etc");
+    expect_failure ("copy \"kernel\": initrd: \"etc\": this is a folder in the guest");
+}
+
+Test (run_initrd, copies_to_where_something_is_mounted)
+{
+    static const char *const wrong[] = {"/dev", "/dev/x", "//proc/../sys/x", "/proc/"};
+    VmmRunCopy copy;
+
+    for (size_t i = 0; i < G_N_ELEMENTS (wrong); i++) {
+        g_ptr_array_set_size (copies, 0);
+        add_copy (&copy, "kernel", wrong[i]);
+        expect_failure ("is a file system of the kernel: choose another place");
+    }
+    g_ptr_array_set_size (copies, 0);
+    add_copy (&copy, "kernel", "/run/kernel");
+    expect_boot ("keep /run\n");
+    g_ptr_array_set_size (copies, 0);
+    add_copy (&copy, "kernel", "/device");
+    expect_boot ("");
+}
+
 Test (run_initrd, copy_that_is_not_there)
 {
     VmmRunCopy copy;
@@ -239,11 +274,13 @@ Test (run_initrd, root_that_is_a_cpio_archive_stays_as_it_is)
 {
     g_autoptr (VmmCpio) cpio = vmm_cpio_new (1 << 20, NULL);
     g_autofree char *list = NULL;
+    VmmRunCopy copy;
     char *content;
     size_t len;
     int fd;
 
     cr_assert (vmm_cpio_add_file (cpio, "hello", NULL, (VmmSpan){(const uint8_t *)"x", 1}, NULL));
+    cr_assert (vmm_cpio_add_symlink (cpio, "bin", NULL, "usr/bin", NULL));
     fd = vmm_cpio_finish (cpio, NULL);
     g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
     cr_assert (g_file_get_contents (path, &content, &len, NULL));
@@ -256,6 +293,9 @@ Test (run_initrd, root_that_is_a_cpio_archive_stays_as_it_is)
     cr_expect (has_line (list, ".vmm/init 100755 "));
     g_autofree char *root = cpio_list_fd (initrds.fds[0]);
     cr_expect (has_line (root, "hello 100644 0:0 0 =x"));
+    add_copy (&copy, "kernel", "/bin/");
+    g_autofree char *over = make ();
+    cr_expect (has_line (over, "bin/kernel 100644 ") && !has_line (over, "bin 4"), "%s", over);
 }
 
 Test (run_initrd, root_that_is_an_image_is_a_disk)
