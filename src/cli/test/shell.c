@@ -39,6 +39,8 @@ struct _TestShell {
     unsigned n_commands;
     int status;
     TestCapture *output;
+    TestShellTake take; /* NULL: nobody */
+    void *user;
     VmmTerminalFilter filter;
     bool line_end_waits; /* the one before a mark is no part of the output */
     size_t len;
@@ -76,9 +78,31 @@ test_shell_free (TestShell *shell)
     g_free (shell);
 }
 
+/**
+ * test_shell_watch:
+ * @take: gets all of each command's output, from the next one on
+ * @user: what it gets
+ */
+void
+test_shell_watch (TestShell *shell, TestShellTake take, void *user)
+{
+    shell->take = take;
+    shell->user = user;
+}
+
+static void
+keep_output (TestShell *shell, const void *data, size_t len)
+{
+    test_capture_feed (shell->output, data, len);
+    if (shell->take != NULL)
+        shell->take (shell->user, data, len);
+}
+
 static void
 forget_output (TestShell *shell)
 {
+    if (shell->take != NULL)
+        shell->take (shell->user, NULL, 0);
     test_capture_free (shell->output);
     shell->output = test_capture_new (OUTPUT_HALF, OUTPUT_HALF);
     shell->line_end_waits = false;
@@ -169,9 +193,9 @@ append_output (TestShell *shell, const uint8_t *data, size_t len)
     if (len == 0)
         return;
     if (shell->line_end_waits)
-        test_capture_feed (shell->output, (const uint8_t *)"\n", 1);
+        keep_output (shell, "\n", 1);
     shell->line_end_waits = false;
-    test_capture_feed (shell->output, data, len);
+    keep_output (shell, data, len);
 }
 
 static bool
@@ -219,7 +243,7 @@ end_line (TestShell *shell)
     append_output (shell, shell->line, shell->len);
     /* Two line ends, one behind the other. */
     if (shell->line_end_waits)
-        test_capture_feed (shell->output, (const uint8_t *)"\n", 1);
+        keep_output (shell, "\n", 1);
     shell->line_end_waits = true;
     shell->len = 0;
 }

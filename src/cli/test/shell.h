@@ -13,8 +13,13 @@
 
 typedef struct _TestShell TestShell;
 
+/* Gets @len bytes of a command's output, as they come; without bytes, NULL: what came before was none of it.
+ */
+typedef void (*TestShellTake) (void *user, const uint8_t *data, size_t len);
+
 TestShell *test_shell_new (bool console);
 void test_shell_free (TestShell *shell);
+void test_shell_watch (TestShell *shell, TestShellTake take, void *user);
 GBytes *test_shell_command (TestShell *shell, const char *command, GError **error);
 bool test_shell_feed (TestShell *shell, const uint8_t *data, size_t len);
 int test_shell_status (const TestShell *shell);

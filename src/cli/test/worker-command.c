@@ -4,8 +4,9 @@
  * or a shell that the steps' commands are given to, through a pipe. Without one, a step's command is typed at
  * the shell that some console shows.
  *
- * The shell tells a command's end in its output. Standard error is another stream, which may come later: so
- * the shell is then asked to write a mark there, and all before it was the command's.
+ * A command's output is searched as it comes, in constant memory, as a console is; its beginning and its end
+ * are kept for people. The shell tells a command's end in its output. Standard error is another stream, which
+ * may come later: so the shell is then asked to write a mark there, and all before it was the command's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -131,7 +132,7 @@ ask_for_mark (TestWorker *worker)
     g_autofree char *line = NULL;
 
     command->status = test_shell_status (command->shell);
-    command->output = test_shell_output (command->shell, &command->cut);
+    command->output = test_shell_output (command->shell, NULL);
     g_clear_pointer (&command->shell, test_shell_free);
     command->mark = g_strdup_printf ("vmm-test-%08x-%u", g_random_int (), command->n_marks++);
     line = g_strdup_printf ("echo %s >&2\n", command->mark);
@@ -231,11 +232,47 @@ test_command_begin (TestWorker *worker)
     listen_to (&worker->command.err);
 }
 
+static void
+look_for (TestSearch *search, const char *pattern)
+{
+    g_autoptr (GError) error = NULL;
+
+    test_search_clear (search);
+    if (pattern != NULL && !test_search_init (search, pattern, true, &error))
+        search->wrong = g_strdup (error->message);
+}
+
+/* All of the output is searched, of which only the beginning and the end are kept. */
+static void
+on_output (void *user, const uint8_t *data, size_t len)
+{
+    TestWorker *worker = user;
+    TestCommand *command = &worker->command;
+    const TestStep *step = test_worker_step (worker);
+
+    if (data == NULL) {
+        look_for (&command->wanted, step != NULL ? step->output : NULL);
+        look_for (&command->unwanted, step != NULL ? step->output_not : NULL);
+        return;
+    }
+    test_search_feed (&command->wanted, data, len);
+    test_search_feed (&command->unwanted, data, len);
+}
+
+static TestShell *
+new_shell (TestWorker *worker, bool console)
+{
+    TestShell *shell = test_shell_new (console);
+
+    test_shell_watch (shell, on_output, worker);
+    return shell;
+}
+
 static TestShell *
 give_to_console (TestWorker *worker, const TestStep *step, GError **error)
 {
     TestConsole *console = worker->consoles->pdata[step->console];
-    TestShell *shell = test_shell_new (true);
+    TestShell *shell = new_shell (worker, true);
     g_autoptr (GBytes) bytes = test_shell_command (shell, step->text, error);
 
     if (bytes != NULL)
@@ -248,7 +285,7 @@ static TestShell *
 give_to_guest (TestWorker *worker, const TestStep *step, GError **error)
 {
     TestCommand *command = &worker->command;
-    TestShell *shell = test_shell_new (false);
+    TestShell *shell = new_shell (worker, false);
     g_autoptr (GBytes) bytes = test_shell_command (shell, step->text, error);
 
     command->shell = shell;
@@ -331,47 +368,25 @@ check_status (TestWorker *worker, const TestStep *step, int status, GBytes *outp
     return false;
 }
 
-/* Why there is a match where there should be none, or none where there should be one; NULL: all is well. */
-static char *
-search_output (TestWorker *worker, const TestStep *step, const char *pattern, bool want, GBytes *output)
-{
-    TestSearch search = {0};
-    g_autoptr (GError) error = NULL;
-    g_autofree char *what = test_worker_line (pattern);
-    g_autofree char *last = last_line (worker, output);
-    char *wrong = NULL;
-
-    if (test_search_init (&search, pattern, true, &error)) {
-        test_search_feed (&search, g_bytes_get_data (output, NULL), g_bytes_get_size (output));
-        test_search_finish (&search);
-    }
-    if (error != NULL || search.wrong != NULL)
-        wrong = g_strdup (error != NULL ? error->message : search.wrong);
-    else if (search.found != want)
-        wrong = g_strdup_printf ("%s match for /%s/ in the output of \"%s\"; its last line was \"%s\"",
-                                 want ? "no" : "a", what, step->text, last);
-    else if (!want && worker->command.cut)
-        wrong = g_strdup_printf ("the output of \"%s\" is too long to say that /%s/ is not in it: only its "
-                                 "beginning and its end are kept",
-                                 step->text, what);
-    if (wrong != NULL && want && worker->command.cut) {
-        char *more = g_strconcat (wrong, "; only the beginning and the end of the output are kept", NULL);
-
-        g_free (wrong);
-        wrong = more;
-    }
-    test_search_clear (&search);
-    return wrong;
-}
-
+/* Whether the command's output is as it should be, which was looked at as it came. */
 static bool
-check_output (TestWorker *worker, const TestStep *step, const char *pattern, bool want, GBytes *output)
+check_output (TestWorker *worker, const TestStep *step, TestSearch *search, bool want, GBytes *output)
 {
-    g_autofree char *wrong = pattern != NULL ? search_output (worker, step, pattern, want, output) : NULL;
+    g_autofree char *what = NULL;
+    g_autofree char *last = NULL;
 
-    if (wrong != NULL)
-        test_worker_fail (worker, "failed-expectation", "%s", wrong);
-    return wrong == NULL;
+    if (test_search_finish (search) == want && search->wrong == NULL)
+        return true;
+    if (search->wrong != NULL) {
+        test_worker_fail (worker, "failed-expectation", "%s", search->wrong);
+        return false;
+    }
+    what = test_worker_line (want ? step->output : step->output_not);
+    last = last_line (worker, output);
+    test_worker_fail (worker, "failed-expectation",
+                      "%s match for /%s/ in the output of \"%s\"; its last line was \"%s\"",
+                      want ? "no" : "a", what, step->text, last);
+    return false;
 }
 
 static bool
@@ -414,8 +429,9 @@ test_command_judge (TestWorker *worker, int status, GBytes *output)
     if (worker->command.complained != NULL)
         result->err = test_worker_excerpt (worker->command.complained);
     if (check_status (worker, step, status, output) &&
-        check_output (worker, step, step->output, true, output) &&
-        check_output (worker, step, step->output_not, false, output) && check_errors (worker, step))
+        (step->output == NULL || check_output (worker, step, &worker->command.wanted, true, output)) &&
+        (step->output_not == NULL || check_output (worker, step, &worker->command.unwanted, false, output)) &&
+        check_errors (worker, step))
         test_worker_pass_step (worker);
 }
 
@@ -503,4 +519,6 @@ test_command_clear (TestWorker *worker)
     g_clear_pointer (&command->said, test_capture_free);
     g_clear_pointer (&command->complained, test_capture_free);
     test_search_clear (&command->errors);
+    test_search_clear (&command->wanted);
+    test_search_clear (&command->unwanted);
 }

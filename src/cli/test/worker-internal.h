@@ -83,7 +83,8 @@ typedef struct {
  * @mark: (nullable): what its standard error says when all of the step's was said
  * @status: of the step's command, which has ended
  * @output: (nullable): its output
- * @cut: there was more of that
+ * @wanted: what the step wants to see of that, all of it
+ * @unwanted: what it does not want to see
  * @patience: for the mark
  * @said: of the guest's command, which is no shell: its output
  * @complained: and its standard error
@@ -101,7 +102,8 @@ typedef struct {
     unsigned n_marks;
     int status;
     GBytes *output;
-    bool cut;
+    TestSearch wanted;
+    TestSearch unwanted;
     GSource *patience;
     TestCapture *said;
     TestCapture *complained;

@@ -131,6 +131,32 @@ Test (shell, much_output)
 }
 
 static void
+take (void *user, const uint8_t *data, size_t len)
+{
+    GString *all = user;
+
+    if (data == NULL)
+        g_string_append (all, "[begin]");
+    else
+        g_string_append_len (all, (const char *)data, (gssize)len);
+}
+
+/* All of it, and only what is between the marks. */
+Test (shell, output_that_is_watched)
+{
+    g_autoptr (TestShell) shell = test_shell_new (true);
+    g_autoptr (GString) all = g_string_new (NULL);
+    g_autofree char *word = NULL;
+    g_autofree char *text = NULL;
+
+    test_shell_watch (shell, take, all);
+    word = type (shell, "command");
+    text = g_strdup_printf ("$ echo\r\nVMM-%s+\r\n\033[1mone\r\n\r\ntwo\r\n\r\nVMM-%s=0\r\n", word, word);
+    cr_assert (feed (shell, text));
+    cr_expect_str_eq (all->str, "[begin]$ echo[begin]one\n\ntwo\n");
+}
+
+static void
 check_refused (bool console, const char *command, const char *hint)
 {
     g_autoptr (TestShell) shell = test_shell_new (console);

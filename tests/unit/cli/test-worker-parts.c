@@ -331,6 +331,84 @@ Test (worker_search, refuses_what_is_no_pattern)
     test_search_clear (&search);
 }
 
+static void
+write_whole (Fixture *f, const char *text)
+{
+    size_t len = strlen (text);
+
+    for (size_t at = 0; at < len;) {
+        ssize_t n = write (f->console->guest_fd, text + at, MIN (len - at, 65536));
+
+        cr_assert_gt (n, 0);
+        at += (size_t)n;
+        while (f->console->bytes < at)
+            g_main_context_iteration (f->worker.context, TRUE);
+        f->console->bytes = at;
+    }
+    f->console->bytes = 0;
+}
+
+/* A command at a console, whose output has @middle between a megabyte and another one. */
+static void
+run_command (Fixture *f, const char *output, const char *output_not, const char *middle)
+{
+    g_autoptr (GString) text = g_string_new ("\nVMM-");
+    g_autofree char *word = NULL;
+    const char *typed;
+    TestStep *step;
+
+    init (f);
+    step = f->run->steps->pdata[0];
+    step->action = TEST_ACTION_RUN;
+    step->text = g_strdup ("dmesg");
+    step->output = g_strdup (output);
+    step->output_not = g_strdup (output_not);
+    step->within_us = G_MAXINT32;
+    test_worker_begin_steps (&f->worker);
+    test_worker_timer_stop (f->worker.beat);
+    test_console_begin (f->console);
+    g_byte_array_append (f->console->to_send, (const guint8 *)"", 1);
+    typed = strstr ((const char *)f->console->to_send->data, "+\\n' ");
+    cr_assert_not_null (typed);
+    word = g_strndup (typed + 5, strcspn (typed + 5, ";"));
+    g_string_append_printf (text, "%s+\n", word);
+    for (unsigned i = 0; i < 50000; i++)
+        g_string_append (text, "[    1.000000] a line\n");
+    g_string_append (text, middle);
+    for (unsigned i = 0; i < 50000; i++)
+        g_string_append (text, "[    2.000000] a line\n");
+    g_string_append_printf (text, "last\n\nVMM-%s=0\n", word);
+    write_whole (f, text->str);
+}
+
+Test (worker_command, all_of_a_long_output_is_searched, .timeout = 60)
+{
+    Fixture f;
+
+    run_command (&f, "^needle (\\d+)$", "^thorn$", "needle 5\n");
+    cr_expect_eq (f.worker.done[0].state, TEST_STEP_PASSED, "%s", f.worker.done[0].message);
+    cr_expect_lt (strlen (f.worker.done[0].out), 20000u, "of it, a part is kept");
+    clear (&f);
+    run_command (&f, NULL, "^thorn$", "thorn\n");
+    cr_expect_eq (f.worker.done[0].state, TEST_STEP_FAILED);
+    cr_expect_str_eq (
+        f.worker.done[0].message,
+        "step \"end\": a match for /^thorn$/ in the output of \"dmesg\"; its last line was \"last\"");
+    clear (&f);
+    run_command (&f, "^needle$", NULL, "thorn\n");
+    cr_expect_eq (f.worker.done[0].state, TEST_STEP_FAILED);
+    cr_expect_str_eq (
+        f.worker.done[0].message,
+        "step \"end\": no match for /^needle$/ in the output of \"dmesg\"; its last line was \"last\"");
+    clear (&f);
+    run_command (&f, "\\Aa first", "^\\[ +3\\.", "");
+    cr_expect_eq (f.worker.done[0].state, TEST_STEP_FAILED);
+    clear (&f);
+    run_command (&f, "\\A\\[    1[^\\n]*\n", "(x+x+)+y", "");
+    cr_expect_eq (f.worker.done[0].state, TEST_STEP_PASSED, "%s", f.worker.done[0].message);
+    clear (&f);
+}
+
 Test (worker_text, results_hold_valid_text_of_bounded_length)
 {
     g_autofree char *line = test_worker_line ("a\x1b[31mb\tc\xff\x01");
