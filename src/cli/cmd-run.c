@@ -259,18 +259,27 @@ run_command (Run *run, GError **error)
     return result;
 }
 
-/* What a guest says does nothing to the terminal. */
+/* What a guest says, in valid UTF-8, does nothing to the terminal. */
+static char *
+clean (const char *text)
+{
+    GString *harmless = g_string_new (NULL);
+
+    for (const char *p = text; *p != '\0'; p = g_utf8_next_char (p)) {
+        if (!g_unichar_iscntrl (g_utf8_get_char (p)) || *p == '\n' || *p == '\t')
+            g_string_append_len (harmless, p, g_utf8_next_char (p) - p);
+    }
+    return g_string_free (harmless, FALSE);
+}
+
 static void
 show_text (const char *heading, const char *text)
 {
-    const char *p = text;
+    g_autofree char *first = clean (heading);
+    g_autofree char *rest = clean (text);
+    size_t len = strlen (rest);
 
-    fprintf (stderr, "--- %s ---\n", heading);
-    for (; *p != '\0'; p = g_utf8_next_char (p)) {
-        if (!g_unichar_iscntrl (g_utf8_get_char (p)) || *p == '\n' || *p == '\t')
-            fwrite (p, 1, (size_t)(g_utf8_next_char (p) - p), stderr);
-    }
-    fputs (p > text && p[-1] != '\n' ? "\n---\n" : "---\n", stderr);
+    fprintf (stderr, "--- %s ---\n%s%s---\n", first, rest, len > 0 && rest[len - 1] != '\n' ? "\n" : "");
 }
 
 /* The last lines of the kernel's log. */
@@ -296,15 +305,16 @@ show_reports (const Run *run, const VmmVerdict *verdict)
 {
     for (size_t i = 0; i < verdict->n_kernel_reports; i++) {
         const VmmKernelReport *report = &verdict->kernel_reports[i];
+        g_autofree char *summary = clean (report->summary);
         g_autofree char *text = NULL;
 
         if (run->log_path == NULL) {
-            text = g_strdup_printf ("the guest's kernel reports: %s", report->summary);
+            text = g_strdup_printf ("the guest's kernel reports: %s", summary);
             show_text (text, report->text);
         } else {
             text = g_strdup_printf ("note: the guest's kernel reports, at line %" G_GUINT64_FORMAT
                                     " of its log: %s",
-                                    report->line, report->summary);
+                                    report->line, summary);
             say (run, text);
         }
     }

@@ -44,6 +44,16 @@ def check_log(bench):
     assert b"Run /init as init process\r\n" in log.read_bytes(), log.read_bytes()
 
 
+def check_terminal(bench):
+    """what the guest's kernel says does nothing to the terminal, in no part of what is shown"""
+    for more in ((), ("--console-log", bench.folder / "log")):
+        done = bench.run("console-controls.elf", *more)
+        expect((done.returncode, done.stdout), (PANIC, b""))
+        assert b"Fatal" in done.stderr and b"31m" in done.stderr, done.stderr
+        for letter in done.stderr.decode():
+            assert letter == "\n" or ord(letter) not in (*range(0x20), *range(0x7f, 0xa0)), done.stderr
+
+
 def check_full_disk(bench):
     """a log that cannot be written is told, beside what else there is to tell"""
     report = bench.folder / "report"
@@ -55,7 +65,7 @@ def check_full_disk(bench):
     assert command["message"].endswith("No space left on device"), command
 
 
-CHECKS = [check_log, check_full_disk]
+CHECKS = [check_log, check_terminal, check_full_disk]
 
 
 def main():
