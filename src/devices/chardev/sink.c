@@ -170,10 +170,10 @@ vmm_char_sink_write (VmmCharSink *sink, const uint8_t *data, size_t len)
  * @error: what vmm_char_sink_write() has failed with
  *
  * Returns: whether what was not taken was wanted: a reader that goes away has had enough, a disk without room
- * has not
+ * has not, and a file, of whose errors there are many on a network, has no reader
  */
 bool
 vmm_char_sink_is_loss (const VmmCharSink *sink, int error)
 {
-    return error == ENOSPC || error == EDQUOT || error == EFBIG || (error == EIO && sink->kind == SINK_FILE);
+    return error == ENOSPC || error == EDQUOT || error == EFBIG || sink->kind == SINK_FILE;
 }

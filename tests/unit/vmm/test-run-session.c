@@ -466,6 +466,22 @@ Test (run_session, disk_without_room_is_told)
     close (full);
 }
 
+Test (run_session, file_that_cannot_be_written_is_told)
+{
+    g_autofree char *path = g_build_filename (rig.home, "file", NULL);
+    int fd;
+
+    cr_assert (g_file_set_contents (path, "", 0, NULL));
+    fd = open (path, O_RDONLY | O_CLOEXEC);
+    rig.job.out_fd = fd;
+    start ();
+    say_text (VMM_RUN_DATA, VMM_RUN_STDOUT, "x");
+    flush ();
+    cr_assert_not_null (end ()->output_wrong);
+    cr_expect_str_eq (end ()->output_wrong, "the command's standard output: Bad file descriptor");
+    close (fd);
+}
+
 Test (run_session, job_that_is_too_long)
 {
     g_autoptr (GError) error = NULL;
