@@ -108,7 +108,8 @@ spawn (Job *job, const Spec *spec, const User *user, const int theirs[3], char *
         return 0;
     describe (spec, &failure, ret_text, size);
     waitpid (job->pid, NULL, 0);
-    return failure.reason;
+    /* ENOENT is for a command that is not there, and not for its folder. */
+    return failure.reason == ENOENT && failure.step != EXEC_COMMAND ? ENOTDIR : failure.reason;
 }
 
 int
@@ -132,6 +133,7 @@ job_start (Job *job, Spec *spec, char *ret_text, size_t size)
         reason = errno;
         snprintf (ret_text, size, "no %s for the command: %s", spec->pty ? "terminal" : "pipes",
                   strerror (reason));
+        reason = reason == ENOENT ? ENODEV : reason;
     } else {
         const int terminal[3] = {theirs[0], theirs[0], theirs[0]};
 

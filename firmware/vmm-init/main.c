@@ -79,7 +79,7 @@ run (const char *boot_file, const char *port)
     session_init (&session, fd);
     if (boot.root_device != NULL &&
         !mounts_root (boot.root_device, boot.root_readonly, wrong, sizeof (wrong)))
-        session_fail (&session, errno, "%s", wrong);
+        session_fail (&session, errno == ENOENT ? ENODEV : errno, "%s", wrong);
     mounts_late (boot.keep_run);
     if (boot.hostname != NULL && sethostname (boot.hostname, strlen (boot.hostname)) < 0)
         say ("hostname %s: %s", boot.hostname, strerror (errno));

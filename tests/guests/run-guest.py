@@ -79,7 +79,7 @@ def check_not_started(kit):
              (("data",), {}, errno.EACCES, "data: Permission denied"),
              (("/bin",), {}, errno.EACCES, "/bin: Permission denied"),
              (("",), {}, errno.ENOENT, "not found"),
-             (("true",), {"cwd": "/nothing"}, errno.ENOENT, "cannot go to folder /nothing"),
+             (("true",), {"cwd": "/nothing"}, errno.ENOTDIR, "cannot go to folder /nothing: No such file"),
              (("true",), {"user": "nobody-here"}, errno.EINVAL, "user nobody-here: no such user"),
              (("true",), {"user": "0:nothing"}, errno.EINVAL, "no such group"),
              (("true",), {"env": ["PATH=/empty"]}, errno.ENOENT, "PATH, which is /empty")]
