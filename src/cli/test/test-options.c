@@ -119,12 +119,30 @@ static const char description[] =
     "number\n"
     "of the signal that stopped vmm test.\n";
 
+/* "-j8", as make has it: GLib knows "-j 8" only, and would take the next argument for the number. */
+static char **
+split_jobs (int argc, char *const *argv)
+{
+    g_autoptr (GStrvBuilder) all = g_strv_builder_new ();
+    bool options = true;
+
+    for (int i = 0; i < argc; i++) {
+        options = options && strcmp (argv[i], "--") != 0;
+        if (options && g_str_has_prefix (argv[i], "-j") && g_ascii_isdigit (argv[i][2]))
+            g_strv_builder_add_many (all, "-j", argv[i] + 2, NULL);
+        else
+            g_strv_builder_add (all, argv[i]);
+    }
+    return g_strv_builder_end (all);
+}
+
 static bool
-parse (GOptionContext *context, int *argc, char ***argv, GError **error)
+parse (GOptionContext *context, int argc, char *const *argv, GError **error)
 {
     g_autoptr (GError) wrong = NULL;
+    g_auto (GStrv) all = split_jobs (argc, argv);
 
-    if (g_option_context_parse (context, argc, argv, &wrong))
+    if (g_option_context_parse_strv (context, &all, &wrong))
         return true;
     g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s; see vmm test --help", wrong->message);
     return false;
@@ -143,12 +161,10 @@ check (TestOptions *options, const char *memory, const char *scale, GError **err
 /**
  * test_options_parse:
  * @options: gets what @argv asks for; to be cleared whatever comes of it
- * @argv: changed
- *
  * Returns: false with %VMM_ERROR_USAGE
  */
 bool
-test_options_parse (TestOptions *options, int argc, char **argv, GError **error)
+test_options_parse (TestOptions *options, int argc, char *const *argv, GError **error)
 {
     g_autofree char *kernel = NULL;
     g_autofree char *memory = NULL;
@@ -197,7 +213,7 @@ test_options_parse (TestOptions *options, int argc, char **argv, GError **error)
     g_option_context_set_summary (context, "Boots machines as scenarios say, and tells what came of it.");
     g_option_context_set_description (context, description);
     g_option_context_add_main_entries (context, entries, NULL);
-    if (!parse (context, &argc, &argv, error))
+    if (!parse (context, argc, argv, error))
         return false;
     if (kernel != NULL)
         options->load.machine = add_kernel (options->load.machine, kernel);

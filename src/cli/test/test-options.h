@@ -64,7 +64,7 @@ typedef struct {
 
 #define TEST_N_REPORTS 4u
 
-bool test_options_parse (TestOptions *options, int argc, char **argv, GError **error);
+bool test_options_parse (TestOptions *options, int argc, char *const *argv, GError **error);
 bool test_options_check_runs (const TestOptions *options, const GPtrArray *runs, GError **error);
 bool test_options_ask_for_quiet (int argc, char *const *argv);
 void test_options_clear (TestOptions *options);
