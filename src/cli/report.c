@@ -117,13 +117,15 @@ report_command_to_json (const VmmRunResult *result)
                       "files_failed", result->files_failed);
 }
 
-/* Whether @path names something to write to, which must not be replaced by a file. */
+/* Whether @path names something to write to, which must not be replaced by a file. Behind /dev/stdout may be
+ * a file; but what is in /dev/shm is one like any other. */
 static bool
 is_sink (const char *path)
 {
+    bool shared = g_str_has_prefix (path, "/dev/shm/");
     struct stat st;
 
-    if (g_str_has_prefix (path, "/dev/") || g_str_has_prefix (path, "/proc/"))
+    if (!shared && (g_str_has_prefix (path, "/dev/") || g_str_has_prefix (path, "/proc/")))
         return true;
     return stat (path, &st) == 0 && !S_ISREG (st.st_mode);
 }

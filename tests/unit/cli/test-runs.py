@@ -166,6 +166,19 @@ def check_places(bench):
     check((bench.folder / "idle.test").read_text() == before, "a scenario was replaced")
 
 
+def check_shared_memory(bench):
+    """a report in /dev/shm is made, and takes the place of an older one"""
+    if not os.access("/dev/shm", os.W_OK | os.X_OK):
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "report.json"
+        for scenario, status in (("good.test", "pass"), ("bad.test", "fail")):
+            _, out, err = bench.run(scenario, "-q", "--json", str(path))
+            check(not out and not err, (out, err))
+            check(json.loads(path.read_text())["summary"][status] == 1, path.read_text())
+        check([entry.name for entry in Path(folder).iterdir()] == [path.name], "files are left")
+
+
 def check_list(bench):
     """--list boots nothing"""
     code, out, _ = bench.run("--list", "nap.test", "idle.test", "--only", "nap.[12]|idle")
@@ -394,7 +407,7 @@ def check_closed_reader(bench):
     check(process.returncode == 0 and json.loads((bench.folder / "closed.json").read_text()), process.returncode)
 
 
-CHECKS = [check_exit_codes, check_errors, check_lines, check_reports, check_stdout, check_places, check_list, check_overrides, check_repeat, check_retries,
+CHECKS = [check_exit_codes, check_errors, check_lines, check_reports, check_stdout, check_places, check_shared_memory, check_list, check_overrides, check_repeat, check_retries,
           check_fail_fast, check_budget, check_signals, check_kill, check_kill_anywhen, check_starved, check_dead_worker, check_terminal, check_interrupt,
           check_ignored, check_closed_reader]
 
