@@ -14,13 +14,14 @@ static const struct {
     json_type type;
     bool nullable;
 } members[] = {
-    {"verdict", JSON_STRING, false}, {"reason", JSON_STRING, true},
-    {"step", JSON_INTEGER, true},    {"seconds", JSON_REAL, false},
-    {"stages", JSON_ARRAY, false},   {"initcalls", JSON_ARRAY, false},
-    {"steps", JSON_ARRAY, false},    {"kernel_clock_offset", JSON_REAL, true},
-    {"consoles", JSON_ARRAY, false}, {"reports", JSON_ARRAY, false},
-    {"samples", JSON_ARRAY, false},  {"machine", JSON_OBJECT, true},
-    {"command", JSON_OBJECT, true},  {"worker_output", JSON_STRING, true},
+    {"verdict", JSON_STRING, false},      {"reason", JSON_STRING, true},
+    {"step", JSON_INTEGER, true},         {"seconds", JSON_REAL, false},
+    {"stages", JSON_ARRAY, false},        {"initcalls", JSON_ARRAY, false},
+    {"steps", JSON_ARRAY, false},         {"kernel_clock_offset", JSON_REAL, true},
+    {"consoles", JSON_ARRAY, false},      {"reports", JSON_ARRAY, false},
+    {"samples", JSON_ARRAY, false},       {"machine", JSON_OBJECT, true},
+    {"command", JSON_OBJECT, true},       {"notes", JSON_ARRAY, false},
+    {"worker_output", JSON_STRING, true},
 };
 
 static json_t *

@@ -353,6 +353,7 @@ Test (pool, a_result_is_made_whole)
     result = json_array_get (rig->results, 0);
     cr_expect_str_eq (get (rig, 0, "name"), "a", "a worker does not choose its name");
     cr_expect (json_is_array (json_object_get (result, "steps")));
+    cr_expect (json_is_array (json_object_get (result, "notes")));
     cr_expect (json_number_value (json_object_get (result, "seconds")) == 0);
     cr_expect_null (json_object_get (result, "repeat"));
     cr_expect_eq (rig->signal, 0);
