@@ -79,6 +79,9 @@ make_outcome (TestMaker *maker, const TestGroup *group, GError **error)
                             "this says nothing of the guest, and cannot be expected", error);
     if (!g_strv_contains ((const char *const *)known->pdata, run->outcome))
         return refuse_word (group, "outcome", run->outcome, "verdict", known, error);
+    if (run->reason != NULL && strstr (run->reason, TEST_TMP) != NULL)
+        return test_refuse (group, test_group_find (group, "reason"), run->reason,
+                            "${tmp} has another name each time: say what is behind it", error);
     if (run->reason != NULL && strcmp (run->outcome, "passed") == 0)
         return test_refuse (group, test_group_find (group, "reason"), NULL,
                             "what has passed has no reason: say which outcome it belongs to", error);
@@ -372,5 +375,13 @@ test_scenario_load (const char *path, const TestLoadOptions *options, GError **e
 {
     g_autoptr (TestFile) file = test_file_load (path, error);
 
-    return file != NULL ? test_scenario_make (file, options, error) : NULL;
+    if (file == NULL)
+        return NULL;
+    /* What a program wrote that failed, or a file that was lost, must not pass. */
+    if (file->groups->len == 0) {
+        test_refuse_at (file->sources->pdata[0], 0, error,
+                        "there is nothing in it: say at least [machine], which then may be empty");
+        return NULL;
+    }
+    return test_scenario_make (file, options, error);
 }

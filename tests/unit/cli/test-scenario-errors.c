@@ -79,6 +79,8 @@ Test (scenario_errors, of_the_test)
         {"[test]\noutcome = host-error\n",
          "2: [test] outcome \"host-error\": this says nothing of the guest"},
         {"[test]\nreason = x\n", "2: [test] reason \"x\": what has passed has no reason"},
+        {"[test]\noutcome = check-failed\nreason = ${tmp}/x\n",
+         "3: [test] reason \"${tmp}/x\": ${tmp} has another name each time: say what is behind it"},
         {"[test]\noutcome = panic\nreason = (x\n", "3: [test] reason: pattern \"(x\": missing"},
         {"[test]\nallow = warning; opps\n",
          "2: [test] allow \"opps\": there is no such report of the kernel: did you "

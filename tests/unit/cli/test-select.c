@@ -89,6 +89,15 @@ Test (select, files_are_taken_in_their_order_and_once)
     expect ("sea a b[1] b[2]");
 }
 
+Test (select, a_file_with_nothing_in_it_is_no_scenario)
+{
+    put ("empty.test", "\n# To be written.\n");
+    add_path ("empty.test");
+    expect ("@/empty.test: there is nothing in it: say at least [machine], which then may be empty");
+    put ("empty.test", "[machine]\n");
+    expect ("empty");
+}
+
 Test (select, by_name)
 {
     add_path ("");
