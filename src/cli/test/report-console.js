@@ -129,11 +129,7 @@ function renderLine(line, style) {
 
 /* The console's lines: their numbers and texts; one without a number stands for lines that are not in the page. */
 function consoleLines(console) {
-    const split = (text) =>
-        text
-            .replace(/\n$/, "")
-            .split("\n")
-            .map((line) => line.replace(/\r+$/, ""));
+    const split = (text) => text.replace(/\n$/, "").split("\n").map(withoutReturns);
     const lines = console.head === "" ? [] : split(console.head).map((text, i) => ({ number: i + 1, text }));
 
     if (console.tail !== "") {

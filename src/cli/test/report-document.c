@@ -342,10 +342,8 @@ char *
 test_document_to_text (const json_t *document)
 {
     char *dump = json_dumps (document, JSON_INDENT (2));
-    GString *text = g_string_new (dump != NULL ? dump : "null");
+    g_autofree char *text = test_text_replace (dump != NULL ? dump : "null", "##[", "#\\u0023[");
 
     free (dump);
-    g_string_replace (text, "##[", "#\\u0023[", 0);
-    g_string_append_c (text, '\n');
-    return g_string_free (text, FALSE);
+    return g_strconcat (text, "\n", NULL);
 }

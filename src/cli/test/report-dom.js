@@ -77,10 +77,20 @@ const TERMINAL_SEQUENCE =
 const INVISIBLE =
     /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]/g;
 
+/* @line without the carriage returns at its end. A regular expression would begin anew at each of a flood of them. */
+function withoutReturns(line) {
+    let end = line.length;
+
+    while (end > 0 && line[end - 1] === "\r") end--;
+    return line.slice(0, end);
+}
+
 /* All of @text can be seen, in the order in which it was written. */
 function plain(text) {
     return asText(text)
-        .replace(/\r+(?=\n|$)/g, "")
+        .split("\n")
+        .map(withoutReturns)
+        .join("\n")
         .replace(TERMINAL_SEQUENCE, "")
         .replace(INVISIBLE, nameOf);
 }

@@ -287,6 +287,7 @@ test_report_junit (const json_t *document)
     g_autoptr (GPtrArray) groups = test_results_by_name (runs);
     GString *xml = g_string_new ("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"vmm test\"");
     Counts counts = {0};
+    char *text;
 
     for (size_t i = 0; i < json_array_size (runs); i++)
         count (&counts, json_array_get (runs, i));
@@ -298,6 +299,7 @@ test_report_junit (const json_t *document)
         append_suite (xml, document, groups->pdata[i]);
     g_string_append (xml, "</testsuites>\n");
     /* On the standard output of an action of GitHub, too: see test_text_disarm(). */
-    g_string_replace (xml, "##[", "#&#35;[", 0);
-    return g_string_free (xml, FALSE);
+    text = test_text_replace (xml->str, "##[", "#&#35;[");
+    g_string_free (xml, TRUE);
+    return text;
 }

@@ -107,7 +107,7 @@ function textBox(text, label, keep) {
     let style = PLAIN_STYLE;
 
     for (const line of text.replace(/\n$/, "").split("\n")) {
-        const [nodes, next] = renderLine(line.replace(/\r+$/, ""), style);
+        const [nodes, next] = renderLine(withoutReturns(line), style);
         box.append(...nodes, "\n");
         style = next;
     }

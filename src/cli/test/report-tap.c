@@ -35,8 +35,7 @@ append_quoted (GString *tap, const char *text, size_t len)
 
     /* Also on the standard output of an action of GitHub: see test_text_disarm(). */
     if (dump != NULL) {
-        g_auto (GStrv) parts = g_strsplit (dump, "##[", -1);
-        g_autofree char *safe = g_strjoinv ("#\\u0023[", parts);
+        g_autofree char *safe = test_text_replace (dump, "##[", "#\\u0023[");
 
         g_string_append (tap, safe);
     } else {

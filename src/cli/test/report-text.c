@@ -43,8 +43,9 @@ control_string_length (const char *text, size_t len)
     for (size_t i = 2; i < MIN (len, STRING_MAX) && text[i] != '\n'; i++) {
         if (text[i] == '\a')
             return i + 1;
-        if (text[i] == ESC && i + 1 < len && text[i + 1] == '\\')
-            return i + 2;
+        /* Any other escape breaks it off. So a flood of them is not looked through again for each. */
+        if (text[i] == ESC)
+            return i + 1 < len && text[i + 1] == '\\' ? i + 2 : 0;
     }
     return 0;
 }
@@ -90,15 +91,14 @@ visible (gunichar c)
     return is_bidi_control (c) || (c & 0xfffe) == 0xfffe || c == 0x2028 || c == 0x2029 ? REPLACEMENT : c;
 }
 
-/* Returns: how many carriage returns at @text only end a line. */
 static size_t
-line_end_length (const char *text, size_t len)
+count_carriage_returns (const char *text, size_t len)
 {
     size_t i = 0;
 
     while (i < len && text[i] == '\r')
         i++;
-    return i == len || text[i] == '\n' ? i : 0;
+    return i;
 }
 
 /**
@@ -113,11 +113,16 @@ char *
 test_text_clean (const char *text, size_t len)
 {
     GString *clean = g_string_sized_new (len + 1);
+    const char *shown = text; /* carriage returns before it do more than end a line */
 
     while (len > 0) {
-        size_t skip = escape_length (text, len) + line_end_length (text, len);
+        size_t returns = text >= shown ? count_carriage_returns (text, len) : 0;
+        bool end_line = returns == len || text[returns] == '\n';
+        size_t skip = escape_length (text, len) + (end_line ? returns : 0);
         gunichar c = skip == 0 ? g_utf8_get_char_validated (text, (gssize)len) : 0;
 
+        if (returns > 0 && !end_line)
+            shown = text + returns;
         /* A NUL is (gunichar)-2 to GLib where a length is given. */
         if (skip == 0 && *text == '\0') {
             g_string_append_unichar (clean, visible (0));
@@ -262,6 +267,27 @@ test_text_append_lines (GString *to, const char *prefix, const char *lines)
         g_string_append (to, long_line ? "…\n" : "\n");
         lines += len + (lines[len] == '\n');
     }
+}
+
+/**
+ * test_text_replace:
+ *
+ * Unlike g_string_replace(), it moves what is behind a match only once, however many there are.
+ *
+ * Returns: (transfer full): @text with @with wherever @what was
+ */
+char *
+test_text_replace (const char *text, const char *what, const char *with)
+{
+    GString *replaced = g_string_new (NULL);
+    const char *at;
+
+    for (; (at = strstr (text, what)) != NULL; text = at + strlen (what)) {
+        g_string_append_len (replaced, text, at - text);
+        g_string_append (replaced, with);
+    }
+    g_string_append (replaced, text);
+    return g_string_free (replaced, FALSE);
 }
 
 /**

@@ -16,6 +16,7 @@ const char *test_text_last_lines (const char *text, unsigned count);
 char *test_text_first_lines (const char *text, unsigned count);
 char *test_text_seconds (double seconds);
 void test_text_append_lines (GString *to, const char *prefix, const char *lines);
+char *test_text_replace (const char *text, const char *what, const char *with);
 void test_text_disarm (char *text);
 
 #endif

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.parse
 from pathlib import Path
 
@@ -307,6 +308,15 @@ def check_huge(page):
     check("1,000,000 lines" in page.text(".console-bar") and "results/huge/serial.log" in page.text(".console-bar"), page.text(".console-bar"))
 
 
+def check_returns(page):
+    """A flood of carriage returns is shown at once"""
+    console = {"name": "serial", "bytes": 200001, "lines": 1, "head": "\r" * 200000 + "x\r\r", "tail": "", "tail_line": 1, "fail_line": 1, "log": None}
+    begin = time.monotonic()
+    page.open("returns", name="returns", results=[fixture.result("returns", "fail", "hang", "\r" * 200000 + "x", consoles=[console])])
+    check("‹CR›‹CR›" in page.text(".console"), page.text(".console")[:200])
+    check(time.monotonic() - begin < 60, "%.0f s" % (time.monotonic() - begin))
+
+
 def check_repeats(page):
     """Repeats: the pass rate, the times, and a dot for each run at its time"""
     page.open(name="repeats", results=fixture.repeats())
@@ -435,7 +445,7 @@ def check_broken(page):
 
 
 CHECKS = [check_matrix, check_matrix_shapes, check_filter, check_failing_line, check_reports, check_ended, check_again, check_timeline, check_zoom, check_initcalls, check_hostile,
-          check_huge, check_repeats, check_keys, check_looks, check_accessible, check_print, check_broken, check_policy, check_without_scripts]
+          check_huge, check_returns, check_repeats, check_keys, check_looks, check_accessible, check_print, check_broken, check_policy, check_without_scripts]
 # These provoke the browser's complaints, or cannot hear of any.
 LOUD = (check_policy, check_without_scripts)
 

@@ -11,9 +11,14 @@ import re
 import resource
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as xml
 
 import report_fixture as fixture
+
+
+# Far more than a report takes, also under a sanitizer and on a busy host, and far less than one that is read for each of its bytes.
+FLOOD_SECONDS = 30
 
 
 class Reports:
@@ -269,6 +274,23 @@ def check_summary(reports):
     check_long_line(reports, "summary")
 
 
+def check_floods(reports):
+    """What a guest says a hundred thousand times is read once"""
+    for flood in ("\r" * 200000 + "x", "\x1b]" * 100000, "##[" * 60000):
+        console = {"name": "serial", "head": "x", "tail": flood, "fail_line": 1}
+        runs = [fixture.result("flood %d" % n, "fail", "hang", "b", consoles=[console]) for n in range(20)]
+        for form in ("junit", "tap", "github", "summary"):
+            begin = time.monotonic()
+            text = reports.of_runs(form, *runs)
+            check(time.monotonic() - begin < FLOOD_SECONDS and "##[" not in text, (form, flood[:3]))
+    begin = time.monotonic()
+    text = reports.write("document", [fixture.result("flood", "fail", "hang", "##[" * 60000) for _ in range(60)], "no repeats")
+    check(time.monotonic() - begin < FLOOD_SECONDS and "##[" not in text, "document")
+    # A string that another escape breaks off is no string, and the one behind it is.
+    text = reports.of_runs("junit", fixture.result("a", "fail", "hang", "b", consoles=[{"name": "serial", "head": "a\x1b]0;b\x1b[1mc\x1b]0;d\x07e\r\r\rf\r\r\n"}]))
+    check("a\u241b]0;bce\u240d\u240d\u240df\n" in text, text)
+
+
 def data_of(page):
     return re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1]
 
@@ -338,7 +360,7 @@ def check_broken(reports):
 
 
 CHECKS = [check_summary_counts, check_repeats, check_many_repeats, check_junit, check_junit_schema, check_junit_hostile, check_commands, check_every_character, check_tap, check_github,
-          check_summary, check_page_data, check_page_console, check_broken]
+          check_summary, check_floods, check_page_data, check_page_console, check_broken]
 
 
 def main():
