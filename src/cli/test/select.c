@@ -131,12 +131,19 @@ has_one_of (const TestRun *run, char *const *tags)
     return false;
 }
 
+/* An expression that takes too much time says nothing, and must leave out no run. */
 static bool
-is_wanted (const TestRun *run, const TestOptions *options, const GRegex *only)
+is_wanted (const TestRun *run, const TestOptions *options, const GRegex *only, GError **error)
 {
-    return (only == NULL || g_regex_match (only, run->name, 0, NULL)) &&
+    return (only == NULL || g_regex_match_full (only, run->name, -1, 0, 0, NULL, error)) &&
            (options->tags == NULL || has_one_of (run, options->tags)) &&
            !has_one_of (run, options->skip_tags);
+}
+
+static void
+refuse_only (const TestOptions *options, const char *why, GError **error)
+{
+    g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "only \"%s\": %s", options->only, why);
 }
 
 /**
@@ -154,13 +161,18 @@ test_select_runs (const TestOptions *options, GError **error)
     g_autoptr (GPtrArray) runs = NULL;
 
     if (wrong != NULL) {
-        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "only \"%s\": %s", options->only, wrong->message);
+        refuse_only (options, wrong->message, error);
         return NULL;
     }
     runs = load_all (options, error);
     for (guint i = runs != NULL ? runs->len : 0; i-- > 0;) {
-        if (!is_wanted (g_ptr_array_index (runs, i), options, only))
+        if (!is_wanted (g_ptr_array_index (runs, i), options, only, &wrong))
             g_ptr_array_remove_index (runs, i);
+        if (wrong != NULL) {
+            refuse_only (options, "it takes too long with the names of these runs: give a simpler one",
+                         error);
+            return NULL;
+        }
     }
     return g_steal_pointer (&runs);
 }

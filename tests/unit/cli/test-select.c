@@ -105,6 +105,15 @@ Test (select, by_name)
     expect ("b[2] sea");
 }
 
+Test (select, a_name_that_cannot_be_looked_through_is_told)
+{
+    put ("d.test", "[test]\nname = "
+                   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\n");
+    add_path ("");
+    options.only = g_strdup ("(a|aa)+$|b$");
+    expect ("only \"(a|aa)+$|b$\": it takes too long with the names of these runs: give a simpler one");
+}
+
 Test (select, by_tag)
 {
     char *boot[] = {(char *)"none", (char *)"boot", NULL}, *slow[] = {(char *)"slow", NULL};
