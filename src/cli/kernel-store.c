@@ -26,6 +26,7 @@
  */
 #include "kernel-store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -174,24 +175,39 @@ compare_entries (const void *a, const void *b)
     return strcmp (key, other_key);
 }
 
-/* The caller holds a lock, or nobody minds. */
+/* What cannot be looked at may be a kernel. */
+static bool
+is_no_entry (const char *name, const char *path)
+{
+    struct stat st;
+
+    return *name == '.' || (stat (path, &st) == 0 ? !S_ISDIR (st.st_mode) : errno == ENOENT);
+}
+
+/* The caller holds a lock, or nobody minds. A folder that cannot be read is not one without kernels. */
 static GPtrArray *
-list_entries (const KernelStore *store, bool with_files)
+list_entries (const KernelStore *store, bool with_files, GError **error)
 {
     g_autofree char *folder = kernel_store_folder (store, "");
-    g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-    GPtrArray *entries = g_ptr_array_new_with_free_func ((GDestroyNotify)kernel_entry_free);
-    const char *name;
+    g_autoptr (GPtrArray) entries = g_ptr_array_new_with_free_func ((GDestroyNotify)kernel_entry_free);
+    DIR *dir = opendir (folder);
+    const struct dirent *each;
 
-    while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
-        g_autofree char *path = kernel_store_folder (store, name);
+    if (dir == NULL && errno != ENOENT) {
+        fail (folder, error);
+        return NULL;
+    }
+    while (dir != NULL && (each = readdir (dir)) != NULL) {
+        g_autofree char *path = kernel_store_folder (store, each->d_name);
 
-        if (*name != '.' && g_file_test (path, G_FILE_TEST_IS_DIR))
+        if (!is_no_entry (each->d_name, path))
             g_ptr_array_add (entries, kernel_entry_load (path, with_files));
     }
+    if (dir != NULL)
+        closedir (dir);
     if (entries->len > 0)
         qsort (entries->pdata, entries->len, sizeof *entries->pdata, compare_entries);
-    return entries;
+    return g_steal_pointer (&entries);
 }
 
 /**
@@ -212,7 +228,7 @@ kernel_store_list (const KernelStore *store, bool with_files, GError **error)
         if (fd < 0)
             return NULL;
     }
-    entries = list_entries (store, with_files);
+    entries = list_entries (store, with_files, error);
     if (fd >= 0)
         close (fd);
     return entries;

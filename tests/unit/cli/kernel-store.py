@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import resource
 import shutil
 import struct
 import subprocess
@@ -19,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-USAGE, NOT_BOOTABLE = 2, 6
+USAGE, HOST, NOT_BOOTABLE = 2, 4, 6
 CLOUD, GENERIC, NEWER = "6.1.0-56-cloud-amd64", "6.1.0-56-amd64", "6.12.9-amd64"
 # A store has its files written to the disk: a disk that is memory makes that fast.
 SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -91,12 +92,12 @@ class Store:
         self.root = folder / "data" / "vmm" / "kernels"
         self.env = dict(os.environ, XDG_DATA_HOME=str(folder / "data"), HOME=str(folder))
 
-    def start(self, *words):
+    def start(self, *words, **how):
         return subprocess.Popen([self.vmm, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True, env=self.env, cwd=self.folder)
+                                text=True, env=self.env, cwd=self.folder, **how)
 
-    def run(self, *words):
-        process = self.start(*words)
+    def run(self, *words, **how):
+        process = self.start(*words, **how)
         out, err = process.communicate(timeout=120)
         return process.returncode, out, err
 
@@ -338,6 +339,27 @@ def check_damaged_index(store):
     check(store.ok("check") == "all is as it was added\n" and store.waste() == [], store.waste())
 
 
+def check_unreadable(store):
+    """a store that cannot be read is not an empty one, and loses nothing"""
+    store.ok("add", put_deb(store.folder / "a.deb", package_files(CLOUD)))
+    put_deb(store.folder / "b.deb", package_files(NEWER))
+    for limit in range(4, 9):            # files that may be open: root may read whatever it likes
+        how = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))}
+        for words in (("add", "b.deb"), ("check", "--repair"), ("list",)):
+            code, out, _ = store.run("kernel", *words, **how)
+            check(code != 0 or words != ("list",) or f"debian-{CLOUD}" in out or "debian-6.1 " in out, (limit, code, out))
+        check(store.ok("check") == "all is as it was added\n" and f"debian-{CLOUD}" in store.entries(), limit)
+    folder = store.root / "entries"
+    folder.chmod(0)
+    try:
+        if not os.access(folder, os.R_OK):
+            for words in (("list",), ("check", "--repair"), ("add", "b.deb")):
+                check_line(store.kernel(*words), HOST, r'vmm kernel: kernel store: "\S+/entries\S*": Permission denied')
+    finally:
+        folder.chmod(0o755)
+    check(store.ok("check") == "all is as it was added\n", "damaged")
+
+
 def check_together(store):
     """eight add at once, and others look: nobody sees half a kernel"""
     debs = [put_deb(store.folder / f"{n}.deb", package_files(f"6.{n % 6}.0-amd64", 200)) for n in range(8)]
@@ -416,7 +438,7 @@ def check_real(store):
 
 
 CHECKS = [check_names, check_sources, check_several, check_name, check_use, check_config, check_empty, check_mistakes, check_damaged_kernel, check_repair,
-          check_damaged_index, check_together, check_killed, check_moved, check_real]
+          check_damaged_index, check_unreadable, check_together, check_killed, check_moved, check_real]
 
 
 def main():
