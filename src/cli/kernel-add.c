@@ -215,6 +215,8 @@ kernel_store_add (const KernelStore *store, const char *source, const char *name
         return NULL;
     entries = add_locked (&adding, error);
     close (fd);
+    if (entries == NULL)
+        kernel_store_sweep (store); /* what there is of it may fill the disk */
     return entries;
 }
 

@@ -235,7 +235,7 @@ kernel_store_list (const KernelStore *store, bool with_files, GError **error)
 }
 
 static void
-remove_tree (const char *path)
+empty_folder (const char *path)
 {
     GDir *dir = g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
     const char *name;
@@ -243,12 +243,20 @@ remove_tree (const char *path)
     while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
         g_autofree char *below = g_build_filename (path, name, NULL);
 
-        if (g_unlink (below) < 0)
-            remove_tree (below);
+        if (g_unlink (below) == 0)
+            continue;
+        empty_folder (below);
+        g_rmdir (below);
     }
     if (dir != NULL)
         g_dir_close (dir);
-    g_remove (path);
+}
+
+static void
+remove_tree (const char *path)
+{
+    empty_folder (path);
+    g_rmdir (path);
 }
 
 static bool
@@ -406,8 +414,7 @@ kernel_store_sweep (const KernelStore *store)
 
     if (fd < 0)
         return;
-    remove_tree (tmp);
-    g_mkdir (tmp, 0777);
+    empty_folder (tmp); /* which stays: who is killed here leaves a whole store */
     if (collect_used (store, used)) {
         for (unsigned i = 0; i < 256; i++) {
             g_autofree char *folder =

@@ -260,6 +260,7 @@ def check_mistakes(store):
                                 ("modules.deb", USAGE, rf'.*"\S*/modules.deb": no kernel in it, only files that belong to {CLOUD}; .*'),
                                 ("text.deb", NOT_BOOTABLE, rf'.*"\S*/text.deb": kernel {CLOUD}: not a kernel.*'), ("/dev/null", USAGE, r'.*"/dev/null": .*')):
         check_line(store.kernel("add", path), code, "vmm kernel: " + pattern)
+        check(store.waste() == [], (path, store.waste()))
     for words, pattern in (((), "say add, list.*"), (("add",), "add: name a kernel.*"), (("path",), "path: name .*"), (("start",), '"start": say add.*'),
                            (("list", "x"), 'list: "x" is too much.*'), (("--nonsense",), ".*--nonsense.*--help")):
         check_line(store.kernel(*words), USAGE, "vmm kernel: " + pattern)
