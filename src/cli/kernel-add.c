@@ -15,7 +15,8 @@ typedef struct {
     const char *name; /* or NULL */
     KernelProgress progress;
     void *user;
-    GPtrArray *drafts; /* KernelEntry, with the paths of the package */
+    GPtrArray *drafts;   /* KernelEntry, with the paths of the package */
+    GHashTable *modules; /* of them: "LABEL/PATH" to KernelEntryFile */
 } Adding;
 
 static KernelEntry *
@@ -39,11 +40,34 @@ has_kind (const KernelEntry *draft, VmmKernelFileKind kind)
     return false;
 }
 
-/* Paths and labels that are no UTF-8, or have a line end in them, are nothing that a kernel's build makes. */
+/*
+ * Paths and labels that are no UTF-8, or have a control character in them, are nothing that a kernel's build
+ * makes. They would end a line of the list, or tell a terminal what to do.
+ */
 static bool
 is_text (const char *text)
 {
-    return g_utf8_validate (text, -1, NULL) && strpbrk (text, "\n\r") == NULL;
+    if (!g_utf8_validate (text, -1, NULL))
+        return false;
+    for (; *text != '\0'; text = g_utf8_next_char (text))
+        if (g_unichar_iscntrl (g_utf8_get_char (text)))
+            return false;
+    return true;
+}
+
+/* In an archive the later one of two counts, as it does for who unpacks it. */
+static void
+add_module (const Adding *adding, KernelEntry *draft, const char *path, const KernelObject *object)
+{
+    g_autofree char *key = g_strconcat (draft->label, "/", path, NULL);
+    KernelEntryFile *file = g_hash_table_lookup (adding->modules, key);
+
+    if (file != NULL) {
+        file->object = *object;
+        return;
+    }
+    file = kernel_entry_add_file (draft, VMM_KERNEL_FILE_MODULES, path, object);
+    g_hash_table_insert (adding->modules, g_steal_pointer (&key), file);
 }
 
 static bool
@@ -67,7 +91,10 @@ take_files (Adding *adding, VmmKernelPackage *package, GError **error)
         if (!kernel_object_add (kernel_store_root (adding->store), package, adding->progress, adding->user,
                                 &object, error))
             return false;
-        kernel_entry_add_file (draft, kind, path, &object);
+        if (kind == VMM_KERNEL_FILE_MODULES)
+            add_module (adding, draft, path, &object);
+        else
+            kernel_entry_add_file (draft, kind, path, &object);
     }
 }
 
@@ -203,7 +230,8 @@ kernel_store_add (const KernelStore *store, const char *source, const char *name
 {
     g_autofree char *absolute = g_canonicalize_filename (source, NULL);
     g_autoptr (GPtrArray) drafts = g_ptr_array_new_with_free_func ((GDestroyNotify)kernel_entry_free);
-    Adding adding = {store, absolute, name, progress, user, drafts};
+    g_autoptr (GHashTable) modules = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+    Adding adding = {store, absolute, name, progress, user, drafts, modules};
     GPtrArray *entries;
     int fd;
 
@@ -215,8 +243,7 @@ kernel_store_add (const KernelStore *store, const char *source, const char *name
         return NULL;
     entries = add_locked (&adding, error);
     close (fd);
-    if (entries == NULL)
-        kernel_store_sweep (store); /* what there is of it may fill the disk */
+    kernel_store_sweep (store); /* what it replaced, or, when it failed, what there is of it */
     return entries;
 }
 

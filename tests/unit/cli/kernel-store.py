@@ -181,6 +181,25 @@ def check_sources(store):
     check(store.ok("check") == "all is as it was added\n", "damaged")
 
 
+def check_odd_archive(store):
+    """an archive may have a file twice, and names that are none: the later one counts, and a terminal is told nothing"""
+    files, module = package_files(CLOUD), f"lib/modules/{CLOUD}/kernel/drivers/m0.ko"
+    with tarfile.open(store.folder / "a.tar", "w") as archive:
+        for name, data in [*files.items(), ("usr/" + module, b"second\n"), (module, b"third\n"), (f"lib/modules/{CLOUD}/\x1b[31m.ko", b"x"),
+                           ("boot/vmlinuz-\x1b[31m", b"no kernel\n"), (f"lib/modules/{CLOUD}/../../../../out.ko", b"x"), (f"/lib/modules/{CLOUD}/a b.ko", b"x")]:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for kind in (tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
+            info = tarfile.TarInfo(f"lib/modules/{CLOUD}/odd.ko")
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+    out = store.ok("add", store.folder / "a.tar")
+    check("with 4 modules" in out and "\x1b" not in out, out)
+    check(store.object_of(f"debian-{CLOUD}", module).read_bytes() == b"third\n", "not the later one")
+    check(store.ok("check") == "all is as it was added\n" and store.waste() == [], store.kernel("check"))
+
+
 def check_several(store):
     """all kernels of a folder are added; one that has its own name once"""
     boot = put_files(store.folder / "boot", {f"vmlinuz-{CLOUD}": make_kernel(CLOUD), f"vmlinuz-{NEWER}": make_kernel(NEWER),
@@ -438,7 +457,8 @@ def check_real(store):
     return None
 
 
-CHECKS = [check_names, check_sources, check_several, check_name, check_use, check_config, check_empty, check_mistakes, check_damaged_kernel, check_repair,
+CHECKS = [check_names, check_sources, check_odd_archive, check_several, check_name, check_use, check_config, check_empty, check_mistakes,
+          check_damaged_kernel, check_repair]
           check_damaged_index, check_unreadable, check_together, check_killed, check_moved, check_real]
 
 
