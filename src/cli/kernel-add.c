@@ -258,7 +258,8 @@ wanted_file (const KernelEntry *entry, GPtrArray *files, const VmmKernelFile *fi
     for (guint i = 0; i < files->len; i++) {
         const KernelEntryFile *wanted = files->pdata[i];
 
-        if (wanted->kind == file->kind && wanted->object.size == file->size &&
+        if (wanted->kind == file->kind &&
+            (wanted->object.size == file->size || wanted->object.size == 0) && /* 0 may be: not known */
             (file->kind != VMM_KERNEL_FILE_MODULES || strcmp (wanted->path, path) == 0))
             return wanted;
     }

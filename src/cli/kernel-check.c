@@ -112,7 +112,7 @@ kind_of (const char *path)
                                                         : VMM_KERNEL_FILE_MODULES;
 }
 
-/* Adds what the links below @folder lead to. */
+/* Adds what the links below @folder lead to; of what is damaged, the size is not known, and 0. */
 static void
 collect_links (const Checking *checking, KernelEntry *entry, const char *folder, const char *below)
 {
@@ -124,17 +124,33 @@ collect_links (const Checking *checking, KernelEntry *entry, const char *folder,
         g_autofree char *inside = *below != '\0' ? g_strconcat (below, "/", name, NULL) : g_strdup (name);
         g_autofree char *target = g_file_read_link (path, NULL);
         g_autofree char *hash = target != NULL ? g_path_get_basename (target) : NULL;
-        KernelObject object;
+        KernelObject object = {{0}, 0, 0};
 
-        if (target == NULL)
+        if (target == NULL) {
             collect_links (checking, entry, path, inside);
-        else if (kernel_object_is_hash (hash) && kernel_object_measure (kernel_store_root (checking->store),
-                                                                        hash, &object) == KERNEL_OBJECT_GOOD)
+        } else if (kernel_object_is_hash (hash)) {
+            g_strlcpy (object.hash, hash, sizeof object.hash);
+            kernel_object_measure (kernel_store_root (checking->store), hash, &object);
             kernel_entry_add_file (entry, kind_of (inside), inside, &object);
+        }
     }
 }
 
-/* Where it came from is lost; the kernel says the rest. */
+/* Where only the list of its files is damaged, the index still has what no link tells. */
+static void
+keep_origin (KernelEntry *entry, const char *folder)
+{
+    g_autoptr (KernelEntry) old = kernel_entry_load (folder, false);
+
+    if (old->is_broken)
+        return;
+    g_free (entry->label);
+    entry->label = g_steal_pointer (&old->label);
+    entry->source = g_steal_pointer (&old->source);
+    entry->added = old->added;
+}
+
+/* Where it came from may be lost; the kernel says the rest. */
 static KernelEntry *
 rebuild (const Checking *checking, const char *name, GError **error)
 {
@@ -156,6 +172,7 @@ rebuild (const Checking *checking, const char *name, GError **error)
     entry->label = g_strdup (facts->release != NULL ? facts->release : name);
     entry->added = g_get_real_time () / G_USEC_PER_SEC;
     kernel_entry_describe (entry, facts);
+    keep_origin (entry, folder);
     return kernel_entry_save (entry, folder, error) ? g_steal_pointer (&entry) : NULL;
 }
 
@@ -166,11 +183,14 @@ check_broken (Checking *checking, const KernelEntry *broken)
     g_autoptr (KernelEntry) entry = checking->repair ? rebuild (checking, broken->name, &error) : NULL;
 
     tell (checking, "%s: its index is damaged%s%s", broken->name,
-          entry != NULL      ? ", now made anew; where it came from is lost"
-          : checking->repair ? ", not repaired: "
-                             : "",
+          entry != NULL && entry->source != NULL ? ", now made anew"
+          : entry != NULL                        ? ", now made anew; where it came from is lost"
+          : checking->repair                     ? ", not repaired: "
+                                                 : "",
           error != NULL ? error->message : "");
     checking->damaged += entry == NULL;
+    if (entry != NULL)
+        check_objects (checking, entry);
 }
 
 /**

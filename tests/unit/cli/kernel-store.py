@@ -359,6 +359,25 @@ def check_damaged_index(store):
     check(store.ok("check") == "all is as it was added\n" and store.waste() == [], store.waste())
 
 
+def check_damaged_both(store):
+    """with a damaged index, damaged modules are told too; and repaired where the index still says from where"""
+    name, module = f"debian-{CLOUD}", f"lib/modules/{CLOUD}/kernel/drivers/m0.ko"
+    deb = put_deb(store.folder / "a.deb", package_files(CLOUD))
+    store.ok("add", deb)
+    damage(store.root / "entries" / name / "files")
+    damage(store.object_of(name, module))
+    out = store.ok("check", "--repair").splitlines()
+    check(out == [f"{name}: its index is damaged, now made anew", f"{name}: {module}: damaged, now repaired", "all is as it was added"], out)
+    check(store.entries()[name]["source"] == str(deb), "the source is lost")
+    damage(store.root / "entries" / name / "index")
+    damage(store.object_of(name, module))
+    for again in (False, True):
+        code, out, _ = store.kernel("check", "--repair")
+        check(code == USAGE and (again or "now made anew; where it came from is lost" in out) and f"{module}: damaged, not repaired: nothing says" in out, out)
+    store.ok("add", deb)
+    check(store.ok("check") == "all is as it was added\n" and store.waste() == [] and store.entries()[name]["modules"] == 3, store.waste())
+
+
 def check_unreadable(store):
     """a store that cannot be read is not an empty one, and loses nothing"""
     store.ok("add", put_deb(store.folder / "a.deb", package_files(CLOUD)))
@@ -458,8 +477,8 @@ def check_real(store):
 
 
 CHECKS = [check_names, check_sources, check_odd_archive, check_several, check_name, check_use, check_config, check_empty, check_mistakes,
-          check_damaged_kernel, check_repair]
-          check_damaged_index, check_unreadable, check_together, check_killed, check_moved, check_real]
+          check_damaged_kernel, check_repair, check_damaged_index, check_damaged_both, check_unreadable, check_together, check_killed, check_moved,
+          check_real]
 
 
 def main():
