@@ -77,20 +77,26 @@ show_progress (void *user, size_t bytes)
     fprintf (stderr, "\rvmm kernel: %.1f MiB ", (double)progress->bytes / (1 << 20));
 }
 
+/* The shortest name of @entry, which may be in @all or have been found otherwise. */
+static const char *
+call_of (const GPtrArray *all, const KernelEntry *entry)
+{
+    for (guint i = 0; all != NULL && i < all->len; i++)
+        if (strcmp (((KernelEntry *)all->pdata[i])->name, entry->name) == 0)
+            return kernel_store_call (all, all->pdata[i]);
+    return entry->name;
+}
+
 static void
 say_added (const GPtrArray *all, const KernelEntry *entry)
 {
     g_autofree char *size = size_text (entry->bytes);
     unsigned modules = entry->n_modules;
-    const char *call = entry->name;
 
-    for (guint i = 0; all != NULL && i < all->len; i++)
-        if (strcmp (((KernelEntry *)all->pdata[i])->name, entry->name) == 0)
-            call = kernel_store_call (all, all->pdata[i]);
     printf ("%s: %s", entry->name, entry->replaced ? "replaced" : "added");
     if (modules > 0)
         printf (", with %u modules", modules);
-    printf (", %s; boot it with --kernel %s\n", size, call);
+    printf (", %s; boot it with --kernel %s\n", size, call_of (all, entry));
 }
 
 static int
@@ -100,6 +106,10 @@ add (Kernel *kernel)
     Progress progress = {0};
     bool shown = isatty (STDERR_FILENO);
 
+    if (kernel->name != NULL && kernel->arguments[1] != NULL) {
+        g_printerr ("vmm kernel: --name %s: one kernel at a time can be called so\n", kernel->name);
+        return VMM_EXIT_USAGE;
+    }
     for (char **path = kernel->arguments; *path != NULL; path++) {
         g_autoptr (GPtrArray) entries = kernel_store_add (kernel->store, *path, kernel->name,
                                                           shown ? show_progress : NULL, &progress, &error);
@@ -122,12 +132,11 @@ entry_to_json (const KernelStore *store, const GPtrArray *all, const KernelEntry
     g_autofree char *path = kernel_store_kernel_path (store, entry);
 
     return json_pack ("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:I, s:b}", "name",
-                      inspect_json_text (entry->name), "short_name",
-                      inspect_json_text (all != NULL ? kernel_store_call (all, entry) : entry->name), "alias",
-                      inspect_json_text (entry->alias), "release", inspect_json_text (entry->release),
-                      "version", inspect_json_text (entry->version), "kernel", inspect_json_text (path),
-                      "source", inspect_json_text (entry->source), "added",
-                      entry->added > 0 ? json_integer (entry->added) : json_null (), "files",
+                      inspect_json_text (entry->name), "short_name", inspect_json_text (call_of (all, entry)),
+                      "alias", inspect_json_text (entry->alias), "release",
+                      inspect_json_text (entry->release), "version", inspect_json_text (entry->version),
+                      "kernel", inspect_json_text (path), "source", inspect_json_text (entry->source),
+                      "added", entry->added > 0 ? json_integer (entry->added) : json_null (), "files",
                       (int)entry->n_files, "modules", (int)entry->n_modules, "bytes",
                       (json_int_t)entry->bytes, "damaged", (int)entry->is_broken);
 }
@@ -215,9 +224,10 @@ inspect (Kernel *kernel)
     if (image == NULL)
         return fail (error);
     if (kernel->json) {
+        g_autoptr (GPtrArray) all = kernel_store_list (kernel->store, false, NULL);
         json_t *document = inspect_to_json (path, image);
 
-        json_object_set_new (document, "store", entry_to_json (kernel->store, NULL, entry));
+        json_object_set_new (document, "store", entry_to_json (kernel->store, all, entry));
         code = print_json (document);
     } else {
         print_store_facts (kernel, entry);
