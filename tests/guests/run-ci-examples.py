@@ -87,6 +87,14 @@ def check_shell_unknown(folder):
     expect(code == 125 and "what this host lacks" in told, "exit code", code, told)
 
 
+def check_shell_usage(folder):
+    """run.sh: 2 for a scenario that makes no sense, which is no fault of the host"""
+    copy(folder, "run.sh")
+    (folder / "odd.test").write_text("[test]\nnonsense = 1\n")
+    code, told = run(folder, "./run.sh", "odd.test")
+    expect(code == 2 and 'no key "nonsense"' in told and "this host lacks" not in told, "exit code", code, told)
+
+
 def read_yaml(name):
     if yaml is None:
         raise Skipped("python3-yaml is needed")
@@ -176,7 +184,7 @@ def check_scenarios(folder):
         expect(code == 0 and told.startswith(path.stem), path.name, told)
 
 
-CASES = [check_scenarios, check_shell, check_shell_failure, check_shell_unknown, check_github, check_github_failure, check_gitlab, check_bisect]
+CASES = [check_scenarios, check_shell, check_shell_failure, check_shell_unknown, check_shell_usage, check_github, check_github_failure, check_gitlab, check_bisect]
 
 
 def main():
