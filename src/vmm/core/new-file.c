@@ -117,20 +117,25 @@ move_to (const VmmNewFile *file, const char *name, bool replace)
             unlinkat (folder, file->name, 0) == 0);
 }
 
+/* Some file systems tell when a file is closed that they could not write; it gets no name then. */
+static bool
+is_written (int fd)
+{
+    int second = fcntl (fd, F_DUPFD_CLOEXEC, 0);
+
+    return second >= 0 && close (second) == 0;
+}
+
 /* A file without a name has another one only where its place is taken, and only for a moment. */
 static bool
 put_in_place (VmmNewFile *file, const char *name, bool replace)
 {
+    if (!is_written (file->fd))
+        return false;
     if (file->name[0] == '\0') {
         if (link_to (file, name))
             return true;
         if (!replace || errno != EEXIST || !link_beside (file))
-            return false;
-    } else {
-        int fd = file->fd;
-
-        file->fd = -1;
-        if (close (fd) < 0) /* here some file systems tell that they could not write */
             return false;
     }
     if (!move_to (file, name, replace))
