@@ -260,6 +260,14 @@ check_outputs (const VmmRun *run, GError **error)
     return true;
 }
 
+/* Whether a console is to have streams that nobody has given to the machine. */
+static bool
+wants_streams (const VmmConfig *config)
+{
+    return config->serial_out < 0 &&
+           ((config->serial != NULL && config->serial->stdio) || vmm_config_stdio_devices (config) > 0);
+}
+
 static bool
 check (const VmmRun *run, const VmmConfig *config, GError **error)
 {
@@ -273,6 +281,9 @@ check (const VmmRun *run, const VmmConfig *config, GError **error)
         wrong = "run: there is no command: say it behind --";
     else if (config->kernel == NULL)
         wrong = "run: name a Linux kernel, with --kernel";
+    else if (wants_streams (config))
+        wrong = "run: standard input and output are the command's: send the console elsewhere, or use "
+                "--console-log";
     else if (run->log_fd >= 0 && config->serial != NULL)
         wrong =
             "run: the kernel's log is to be written, and --serial sends it elsewhere: leave one of them out";
