@@ -353,7 +353,8 @@ run_and_report (Run *run)
 
         if (!ok) {
             say (run, report_error->message);
-            code = VMM_EXIT_HOST_ERROR;
+            /* As for all that goes wrong beside the command: its own code says more. */
+            code = code != 0 ? code : VMM_EXIT_HOST_ERROR;
         }
     }
     return code;

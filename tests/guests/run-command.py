@@ -65,7 +65,14 @@ def check_full_disk(bench):
     assert command["message"].endswith("No space left on device"), command
 
 
-CHECKS = [check_log, check_terminal, check_full_disk]
+def check_full_report(bench):
+    """a report that cannot be written is told, and does not hide how the run ended"""
+    done = bench.run("console-lies.elf", "--timeout", "60", "--json", "/dev/full")
+    expect((done.returncode, done.stdout), (PANIC, b""))
+    assert done.stderr.endswith(b"\nvmm: json \"/dev/full\": No space left on device\n"), done.stderr
+
+
+CHECKS = [check_log, check_terminal, check_full_disk, check_full_report]
 
 
 def main():
