@@ -187,7 +187,9 @@ on_signal (gint fd, GIOCondition condition, gpointer user)
 
     if (read (fd, &info, sizeof info) != sizeof info)
         return G_SOURCE_CONTINUE;
-    if (info.ssi_signo == SIGWINCH) {
+    if (info.ssi_signo == SIGCONT)
+        terminal_resume (run->terminal);
+    if (info.ssi_signo == SIGWINCH || info.ssi_signo == SIGCONT) {
         if (terminal_get_size (run->terminal, &columns, &rows))
             vmm_run_resize_terminal (run->run, columns, rows);
         return G_SOURCE_CONTINUE;

@@ -224,7 +224,7 @@ options_parse (GOptionContext *context, int *argc, char ***argv, const char *com
 int
 options_take_signals (void)
 {
-    const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
+    const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGCONT};
     struct sigaction action;
     sigset_t set;
 

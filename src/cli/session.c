@@ -91,7 +91,9 @@ on_signal (gint fd, GIOCondition condition, gpointer user)
 
     if (read (fd, &info, sizeof info) != sizeof info)
         return G_SOURCE_CONTINUE;
-    if (info.ssi_signo == SIGWINCH) {
+    if (info.ssi_signo == SIGCONT)
+        terminal_resume (session->terminal);
+    if (info.ssi_signo == SIGWINCH || info.ssi_signo == SIGCONT) {
         tell_size (session);
         return G_SOURCE_CONTINUE;
     }

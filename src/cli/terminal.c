@@ -148,6 +148,20 @@ terminal_make_raw (Terminal *terminal)
 }
 
 /**
+ * terminal_resume:
+ * @terminal: (nullable)
+ *
+ * The process was stopped and goes on (SIGCONT): the shell has used the terminal meanwhile, in a mode of its
+ * own. In the background it stays the shell's.
+ */
+void
+terminal_resume (Terminal *terminal)
+{
+    if (terminal != NULL && terminal_is_ours ())
+        terminal_make_raw (terminal);
+}
+
+/**
  * terminal_get_size:
  * @terminal: (nullable)
  *

@@ -20,6 +20,7 @@ typedef struct _Terminal Terminal;
 bool terminal_is_ours (void);
 Terminal *terminal_open (TerminalActionFunc action, void *user);
 void terminal_make_raw (Terminal *terminal);
+void terminal_resume (Terminal *terminal);
 bool terminal_get_size (const Terminal *terminal, unsigned *ret_columns, unsigned *ret_rows);
 void terminal_close (Terminal *terminal);
 size_t terminal_filter (void *terminal, uint8_t *data, size_t len);

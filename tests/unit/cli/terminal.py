@@ -10,10 +10,11 @@ import re
 import select
 import signal
 import sys
+import tempfile
 import termios
 import time
 
-VMM, GUESTS = "", ""
+VMM, GUESTS, FOLDER = "", "", ""
 SECONDS = 20
 CTRL_A, CTRL_C = b"\x01", b"\x03"
 COOKED = termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN
@@ -110,6 +111,12 @@ class Session:
     def wait_raw(self):
         self.wait_for(rb"> ")
         expect(self.is_raw(), "the terminal is not raw")
+
+    def wait_raw_again(self):
+        end = time.monotonic() + SECONDS
+        while not self.is_raw():
+            expect(time.monotonic() < end, "the terminal does not become raw")
+            time.sleep(0.005)
 
     def wait_restored(self, seconds=0):
         end = time.monotonic() + seconds
@@ -222,6 +229,47 @@ def check_killed_group(session):
     session.wait_restored(5)
 
 
+def check_continued(session):
+    """one that was stopped, and goes on, has a raw terminal again"""
+    session.wait_raw()
+    os.kill(session.pid, signal.SIGSTOP)
+    termios.tcsetattr(session.slave, termios.TCSANOW, session.before)
+    os.kill(session.pid, signal.SIGCONT)
+    session.wait_raw_again()
+    session.type(b"quit\r")
+    expect(session.wait_end() == 0)
+    session.wait_restored()
+
+
+def check_run_left(session):
+    """vmm run: a raw terminal from the start, and Ctrl-A x"""
+    session.wait_raw_again()
+    session.type(b"x" + CTRL_C + CTRL_A + b"x")
+    expect(session.wait_end() == STOPPED)
+    session.wait_restored()
+    expect(b"vmm: stopped: by Ctrl-A x" in session.output, session.output)
+
+
+def check_run_stopped(session):
+    """vmm run: a signal before there is a command, after vmm was stopped and went on"""
+    session.wait_raw_again()
+    os.kill(session.pid, signal.SIGSTOP)
+    termios.tcsetattr(session.slave, termios.TCSANOW, session.before)
+    os.kill(session.pid, signal.SIGCONT)
+    session.wait_raw_again()
+    os.kill(session.pid, signal.SIGTERM)
+    expect(session.wait_end() == STOPPED)
+    session.wait_restored()
+
+
+def check_run_killed(session):
+    """vmm run: killed"""
+    session.wait_raw_again()
+    os.kill(session.pid, signal.SIGKILL)
+    expect(session.wait_end() == -signal.SIGKILL)
+    session.wait_restored(5)
+
+
 def check_shell_changes(session):
     """what was typed ahead is for the shell"""
     session.wait_for(rb"vmm: stopped|> ")
@@ -279,6 +327,9 @@ def pipe_with(data):
     return read_end
 
 
+# A small guest that passes for a Linux kernel, by what is behind its sections, and runs no command.
+RUN = ("--kernel", "@linux", "--root", "@folder", "--kernel-entry", "pvh", "--mem", "64M", "--", "true")
+
 CASES = [
     (check_raw_and_quit, "echo", (), {}),
     (check_interrupt_key, "echo", (), {}),
@@ -291,7 +342,9 @@ CASES = [
     (check_signal(signal.SIGQUIT), "echo", (), {}),
     (check_killed, "echo", (), {}),
     (check_killed_group, "echo", (), {}),
+    (check_continued, "echo", (), {}),
     (check_shell_changes, "echo", (), {}),
+    *((check, "", RUN, {"command": ("run",)}) for check in (check_run_left, check_run_stopped, check_run_killed)),
     (check_triple_fault, "triple-fault", (), {}),
     (check_usage, "echo", ("--mem", "3"), {}),
     (check_missing, "echo", ("--kernel", "/etc/passwd"), {}),
@@ -300,10 +353,19 @@ CASES = [
 ]
 
 
+def look_up(option):
+    return {"@linux": FOLDER + "/linux", "@folder": FOLDER}.get(option, option)
+
+
+def make_linux():
+    with open(GUESTS + "/idle.elf", "rb") as guest, open(FOLDER + "/linux", "wb") as linux:
+        linux.write(guest.read() + b"\0Linux version 6.1.0-test (nobody)\0")
+
+
 def run_case(check, guest, options, more):
     if "stdin" in more:
         more = {**more, "stdin": pipe_with(more["stdin"])}
-    session = Session(guest, *options, **more)
+    session = Session(guest, *(look_up(option) for option in options), **more)
     try:
         check(session)
         return None
@@ -316,7 +378,7 @@ def run_case(check, guest, options, more):
 
 
 def main():
-    global VMM, GUESTS
+    global VMM, GUESTS, FOLDER
     VMM, GUESTS = sys.argv[1:3]
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("1..0 # SKIP no access to /dev/kvm")
@@ -325,6 +387,12 @@ def main():
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     print("1..%d" % len(CASES), flush=True)
+    with tempfile.TemporaryDirectory() as FOLDER:
+        make_linux()
+        return run_cases()
+
+
+def run_cases():
     failures = 0
     for number, (check, guest, options, more) in enumerate(CASES, 1):
         wrong = run_case(check, guest, options, more)
