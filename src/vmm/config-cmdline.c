@@ -43,5 +43,7 @@ vmm_config_build_cmdline (const VmmConfig *config)
         g_ptr_array_add (appends, config->appends->pdata[i]);
     g_ptr_array_add (appends, NULL);
     add_device_words (config, line);
-    return vmm_cmdline_build (line->str, config->cmdline, (const char *const *)appends->pdata);
+    g_autofree char *users =
+        vmm_cmdline_build (line->str, config->cmdline, (const char *const *)appends->pdata);
+    return vmm_cmdline_insert (users, config->own != NULL ? config->own : "");
 }

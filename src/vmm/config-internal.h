@@ -24,6 +24,8 @@ struct _VmmConfig {
     unsigned n_first_initrds;
     char *cmdline;      /* NULL: the default line */
     GPtrArray *appends; /* of char * */
+    const char *own; /* static: more for the kernel, also where the user's line goes on for init after `--`;
+                        NULL: no more */
     GPtrArray *devices; /* of VmmDeviceSpec, in the order in which the user named them */
     VmmVirtioTransport transport;
     char *symbols;              /* NULL: only what the kernel image has */

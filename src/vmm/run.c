@@ -224,7 +224,8 @@ add_initrds (VmmRun *run, VmmConfig *config, GError **error)
     }
     if (run->log_fd < 0 && config->cmdline == NULL && config->serial == NULL)
         g_ptr_array_insert (config->appends, 0, g_strdup (WARNINGS_ONLY));
-    return vmm_config_set (config, "append", "rdinit=/.vmm/init", error);
+    config->own = "rdinit=/.vmm/init";
+    return true;
 }
 
 static bool

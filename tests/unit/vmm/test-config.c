@@ -502,3 +502,17 @@ Test (config, the_command_line)
     g_autofree char *emptied = vmm_config_build_cmdline (config);
     cr_assert_str_eq (emptied, "quiet init=/bin/sh");
 }
+
+/* What vmm run needs of the kernel is not said to init. */
+Test (config, the_command_line_of_vmm_run)
+{
+    g_autoptr (VmmConfig) config = vmm_config_new ();
+
+    accept (config, "cmdline", "quiet");
+    config->own = "rdinit=/run";
+    g_autofree char *plain = vmm_config_build_cmdline (config);
+    cr_assert_str_eq (plain, "quiet rdinit=/run");
+    accept (config, "append", "-- single");
+    g_autofree char *for_init = vmm_config_build_cmdline (config);
+    cr_assert_str_eq (for_init, "quiet rdinit=/run -- single");
+}
