@@ -199,7 +199,8 @@ count (VmmArchive *a, GError **error)
 
     a->size = size > 0 ? (uint64_t)size : 0;
     if (++a->n_entries > a->limits.entries_max) {
-        g_autofree char *what = g_strdup_printf ("more than %u entries; use a disk", a->limits.entries_max);
+        g_autofree char *what = g_strdup_printf ("more than %u entries%s", a->limits.entries_max,
+                                                 a->limits.for_initrd ? "; use a disk" : "");
         return fail (a, what, error);
     }
     if (a->size <= a->limits.bytes_max - a->announced) {
@@ -207,8 +208,8 @@ count (VmmArchive *a, GError **error)
         return true;
     }
     g_autofree char *what =
-        g_strdup_printf ("unpacks to more than the %s that fit; give more --mem, or use a disk",
-                         vmm_size_text (a->limits.bytes_max).s);
+        g_strdup_printf ("unpacks to more than %s%s", vmm_size_text (a->limits.bytes_max).s,
+                         a->limits.for_initrd ? "; give more --mem, or use a disk" : "");
     return fail (a, what, error);
 }
 

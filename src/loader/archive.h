@@ -12,12 +12,14 @@
  * VmmArchiveLimits:
  * @bytes_max: of all its files together, unpacked
  * @entries_max: how many
+ * @for_initrd: the user can give a guest more memory, or a disk, and is told so
  *
  * What an archive may have, before it is refused.
  */
 typedef struct {
     uint64_t bytes_max;
     uint32_t entries_max;
+    bool for_initrd;
 } VmmArchiveLimits;
 
 /**

@@ -11,7 +11,7 @@
 #include "loader/archive.h"
 
 /* Debian's largest kernel has 0.4 GiB of them. */
-static const VmmArchiveLimits limits = {UINT64_C (4) << 30, VMM_MODULES_MAX};
+static const VmmArchiveLimits limits = {UINT64_C (4) << 30, VMM_MODULES_MAX, false};
 
 typedef struct {
     VmmModules *modules;

@@ -24,7 +24,7 @@
 #define PIECE ((size_t)256 << 10)
 
 /* Debian's largest kernel has 0.4 GiB of modules. */
-static const VmmArchiveLimits limits = {UINT64_C (8) << 30, VMM_KERNEL_FILES_MAX};
+static const VmmArchiveLimits limits = {UINT64_C (8) << 30, VMM_KERNEL_FILES_MAX, false};
 
 struct _VmmKernelPackage {
     char *path;

@@ -142,7 +142,8 @@ add_modules (Maker *maker, GError **error)
 static bool
 unpack_root (Maker *maker, int fd, GError **error)
 {
-    VmmArchiveLimits limits = {.bytes_max = maker->config->mem, .entries_max = ENTRIES_MAX};
+    VmmArchiveLimits limits = {
+        .bytes_max = maker->config->mem, .entries_max = ENTRIES_MAX, .for_initrd = true};
     g_autoptr (VmmArchive) archive = vmm_archive_open (fd, maker->tree->root, &limits, error);
 
     if (archive == NULL || !vmm_archive_unpack (archive, maker->cpio, "", error)) {

@@ -16,7 +16,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    VmmArchiveLimits limits = {(uint64_t)data[0] << 12, 64};
+    VmmArchiveLimits limits = {(uint64_t)data[0] << 12, 64, data[0] & 1};
     g_autoptr (VmmCpio) cpio = vmm_cpio_new (ARCHIVE_MAX, NULL);
     int fd = memfd_create ("fuzz", MFD_CLOEXEC);
     struct stat st;
