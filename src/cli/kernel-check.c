@@ -3,6 +3,9 @@
  * What was damaged, and its repair. An object's name tells what has to be in it. It comes anew from where its
  * kernel was added from, as long as that has the same. A link is made anew from the index, and an index from
  * the links, which name the same objects.
+ *
+ * Reading all objects takes long, and others may put another kernel in an entry's place meanwhile: what is
+ * written to an entry's folder is what its index or links say now, under the lock of the entries.
  */
 #include <string.h>
 #include <sys/file.h>
@@ -84,11 +87,18 @@ check_objects (Checking *checking, const KernelEntry *entry)
     }
 }
 
-static void
-check_links (Checking *checking, const KernelEntry *entry)
+static bool
+has_damaged_link (const KernelEntry *entry, const char *folder)
 {
-    g_autofree char *folder = kernel_store_folder (checking->store, entry->name);
+    for (guint i = 0; i < entry->files->len; i++)
+        if (!kernel_entry_is_linked (entry->files->pdata[i], folder))
+            return true;
+    return false;
+}
 
+static void
+check_each_link (Checking *checking, const KernelEntry *entry, const char *folder, bool repair)
+{
     for (guint i = 0; i < entry->files->len; i++) {
         const KernelEntryFile *file = entry->files->pdata[i];
         g_autoptr (GError) error = NULL;
@@ -96,11 +106,33 @@ check_links (Checking *checking, const KernelEntry *entry)
 
         if (kernel_entry_is_linked (file, folder))
             continue;
-        repaired = checking->repair && kernel_entry_link (file, folder, &error);
+        repaired = repair && kernel_entry_link (file, folder, &error);
         tell (checking, "%s: %s: its link is damaged%s", entry->name, file->path,
               repaired ? ", now repaired" : "");
         checking->damaged += !repaired;
     }
+}
+
+/* A store that cannot be written to is checked all the same, so the exclusive lock is for repairs. */
+static void
+check_links (Checking *checking, const char *name)
+{
+    g_autofree char *folder = kernel_store_folder (checking->store, name);
+    int fd = kernel_store_lock (checking->store, KERNEL_STORE_ENTRIES, LOCK_SH, NULL);
+    g_autoptr (KernelEntry) entry = kernel_entry_load (folder, true);
+    bool is_damaged = has_damaged_link (entry, folder), repair = is_damaged && checking->repair;
+
+    if (repair) {
+        if (fd >= 0)
+            close (fd);
+        fd = kernel_store_lock (checking->store, KERNEL_STORE_ENTRIES, LOCK_EX, NULL);
+        kernel_entry_free (entry);
+        entry = kernel_entry_load (folder, true);
+    }
+    if (is_damaged)
+        check_each_link (checking, entry, folder, repair && fd >= 0);
+    if (fd >= 0)
+        close (fd);
 }
 
 static VmmKernelFileKind
@@ -176,12 +208,31 @@ rebuild (const Checking *checking, const char *name, GError **error)
     return kernel_entry_save (entry, folder, error) ? g_steal_pointer (&entry) : NULL;
 }
 
+/* NULL without an error: it is good by now, or gone. */
+static KernelEntry *
+rebuild_locked (const Checking *checking, const char *name, GError **error)
+{
+    g_autofree char *folder = kernel_store_folder (checking->store, name);
+    int fd = kernel_store_lock (checking->store, KERNEL_STORE_ENTRIES, LOCK_EX, error);
+    KernelEntry *entry = NULL;
+
+    if (fd < 0)
+        return NULL;
+    g_autoptr (KernelEntry) now = kernel_entry_load (folder, true);
+    if (now->is_broken && g_file_test (folder, G_FILE_TEST_IS_DIR))
+        entry = rebuild (checking, name, error);
+    close (fd);
+    return entry;
+}
+
 static void
 check_broken (Checking *checking, const KernelEntry *broken)
 {
     g_autoptr (GError) error = NULL;
-    g_autoptr (KernelEntry) entry = checking->repair ? rebuild (checking, broken->name, &error) : NULL;
+    g_autoptr (KernelEntry) entry = checking->repair ? rebuild_locked (checking, broken->name, &error) : NULL;
 
+    if (checking->repair && entry == NULL && error == NULL)
+        return;
     tell (checking, "%s: its index is damaged%s%s", broken->name,
           entry != NULL && entry->source != NULL ? ", now made anew"
           : entry != NULL                        ? ", now made anew; where it came from is lost"
@@ -220,7 +271,7 @@ kernel_store_check (const KernelStore *store, bool repair, KernelTell tell_line,
             continue;
         }
         check_objects (&checking, entry);
-        check_links (&checking, entry);
+        check_links (&checking, entry->name);
     }
     bool ok = entries != NULL && (!repair || kernel_store_sync (store, error));
     if (fd >= 0)

@@ -421,6 +421,26 @@ def check_together(store):
     check(store.waste() == [] and len(store.entries()) in range(3, 7), (store.waste(), store.entries()))
 
 
+def check_replaced(store):
+    """a kernel that is replaced while the store is checked and repaired stays the new one"""
+    first, second = (package_files(CLOUD, 40) for _ in range(2))
+    second[f"boot/vmlinuz-{CLOUD}"] = make_kernel(CLOUD, "Debian 6.1.2-1")
+    other = package_files(NEWER)
+    other[f"lib/modules/{NEWER}/large.ko"] = bytes(32 << 20)     # is read first, and takes a while
+    debs = [put_deb(store.folder / f"{number}.deb", files) for number, files in enumerate((first, second))]
+    store.ok("add", "--name", "a-large", put_files(store.folder / "large", other))
+    store.ok("add", debs[0])
+    for number in range(1, 9):
+        checking = store.start("kernel", "check", "--repair")
+        time.sleep(0.02 * number)
+        store.ok("add", debs[number % 2])
+        out, err = checking.communicate(timeout=120)
+        check(checking.returncode == 0 and out == "all is as it was added\n" and err == "", (number, out, err))
+        is_there = store.object_of(f"debian-{CLOUD}", f"boot/vmlinuz-{CLOUD}").read_bytes()
+        check(is_there == (first, second)[number % 2][f"boot/vmlinuz-{CLOUD}"], f"round {number}: the old kernel is back")
+    check(store.ok("check") == "all is as it was added\n", "damaged")
+
+
 def check_killed(store):
     """kill -9 while it adds leaves the store as good as it was"""
     deb = put_deb(store.folder / "new.deb", package_files(NEWER, 400))
@@ -478,8 +498,8 @@ def check_real(store):
 
 
 CHECKS = [check_names, check_sources, check_odd_archive, check_several, check_name, check_use, check_config, check_empty, check_mistakes,
-          check_damaged_kernel, check_repair, check_damaged_index, check_damaged_both, check_unreadable, check_together, check_killed, check_moved,
-          check_real]
+          check_damaged_kernel, check_repair, check_damaged_index, check_damaged_both, check_unreadable, check_together, check_replaced, check_killed,
+          check_moved, check_real]
 
 
 def main():
