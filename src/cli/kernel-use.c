@@ -32,6 +32,40 @@ repair (const KernelStore *store, const KernelEntry *entry, KernelObjectState st
     return ok;
 }
 
+static bool
+fail_link (const KernelEntry *entry, const char *why, GError **error)
+{
+    g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
+                 "kernel \"%s\": its link in the store is damaged, and not to be repaired: %s; add it again "
+                 "with \"vmm kernel add\"",
+                 entry->name, why);
+    return false;
+}
+
+/* The path that is booted is a link: without it there is no kernel, and it may lead to another one. */
+static bool
+repair_link (const KernelStore *store, const KernelEntry *entry, char **ret_note, GError **error)
+{
+    g_autofree char *folder = kernel_store_folder (store, entry->name);
+    g_autoptr (GError) wrong = NULL;
+    int fd = kernel_store_lock (store, KERNEL_STORE_ENTRIES, LOCK_EX, &wrong);
+
+    if (fd < 0)
+        return fail_link (entry, wrong->message, error);
+    /* Others may have put another kernel in its place, whose link is good. */
+    g_autoptr (KernelEntry) now = kernel_entry_load (folder, false);
+    const KernelEntryFile *kernel = kernel_entry_kernel (now);
+    bool is_good = kernel != NULL && kernel_entry_is_linked (kernel, folder);
+    bool ok = is_good || (kernel != NULL && kernel_entry_link (kernel, folder, &wrong));
+    close (fd);
+    if (!ok)
+        return fail_link (entry, wrong != NULL ? wrong->message : "its index is gone", error);
+    if (!is_good && *ret_note == NULL)
+        *ret_note = g_strdup_printf ("note: kernel \"%s\" had a damaged link in the store, which is repaired",
+                                     entry->name);
+    return true;
+}
+
 /* Who has no kernels in the store means a file, and is told about that. */
 static bool
 is_empty (const KernelStore *store)
@@ -53,6 +87,7 @@ bool
 kernel_store_use (const KernelStore *store, const KernelEntry *entry, char **ret_path, char **ret_note,
                   GError **error)
 {
+    g_autofree char *folder = kernel_store_folder (store, entry->name);
     KernelObjectState state;
 
     *ret_note = NULL;
@@ -66,6 +101,9 @@ kernel_store_use (const KernelStore *store, const KernelEntry *entry, char **ret
     }
     state = kernel_object_check_quickly (kernel_store_root (store), &kernel_entry_kernel (entry)->object);
     if (state != KERNEL_OBJECT_GOOD && !repair (store, entry, state, ret_note, error))
+        return false;
+    if (!kernel_entry_is_linked (kernel_entry_kernel (entry), folder) &&
+        !repair_link (store, entry, ret_note, error))
         return false;
     *ret_path = kernel_store_kernel_path (store, entry);
     return true;

@@ -310,6 +310,24 @@ def check_damaged_kernel(store):
     check(store.run("inspect", "debian-6.1")[2] == "", "adding it again does not help")
 
 
+def check_damaged_link(store):
+    """a kernel whose link is gone, or leads to another kernel, is never another one, but repaired or refused"""
+    store.ok("add", put_deb(store.folder / "a.deb", package_files(CLOUD)))
+    store.ok("add", put_deb(store.folder / "b.deb", package_files(NEWER)))
+    link = store.root / "entries" / f"debian-{CLOUD}" / "boot" / f"vmlinuz-{CLOUD}"
+    other = store.object_of(f"debian-{NEWER}", f"boot/vmlinuz-{NEWER}")
+    for hurt in (Path.unlink, lambda path: (path.unlink(), path.symlink_to(other)), lambda path: (path.unlink(), path.write_bytes(make_kernel(NEWER))),
+                 lambda path: shutil.rmtree(path.parent)):
+        hurt(link)
+        code, out, err = store.run("inspect", "--json", "debian-6.1")
+        check(json.loads(out)["release"] == CLOUD, (code, out, err))
+        check(err == f'vmm: note: kernel "debian-{CLOUD}" had a damaged link in the store, which is repaired\n', err)
+        check(link.is_symlink() and link.read_bytes() == make_kernel(CLOUD) and store.run("inspect", "debian-6.1")[2] == "", "not repaired")
+    link.unlink()
+    link.mkdir()
+    check_line(store.run("--kernel", "debian-6.1"), USAGE, r'vmm: kernel "\S+": its link .* not to be repaired: .*; add it again .*')
+
+
 def check_repair(store):
     """check tells what is damaged, and --repair repairs what can be"""
     deb = put_deb(store.folder / "a.deb", package_files(CLOUD))
@@ -498,7 +516,7 @@ def check_real(store):
 
 
 CHECKS = [check_names, check_sources, check_odd_archive, check_several, check_name, check_use, check_config, check_empty, check_mistakes,
-          check_damaged_kernel, check_repair, check_damaged_index, check_damaged_both, check_unreadable, check_together, check_replaced, check_killed,
+          check_damaged_kernel, check_damaged_link, check_repair, check_damaged_index, check_damaged_both, check_unreadable, check_together, check_replaced, check_killed,
           check_moved, check_real]
 
 
