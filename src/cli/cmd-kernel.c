@@ -286,29 +286,80 @@ remove_entries (Kernel *kernel)
 }
 
 static void
-print_line (void *user, const char *line)
+print_damage (const KernelDamage *damage)
 {
-    puts (line);
+    static const char *const what[] = {
+        [KERNEL_DAMAGE_FILE] = "damaged",
+        [KERNEL_DAMAGE_MISSING] = "missing",
+        [KERNEL_DAMAGE_LINK] = "its link is damaged",
+        [KERNEL_DAMAGE_INDEX] = "its index is damaged",
+    };
+
+    printf ("%s: ", damage->kernel);
+    if (damage->file != NULL)
+        printf ("%s: ", damage->file);
+    fputs (what[damage->kind], stdout);
+    if (damage->repaired)
+        fputs (damage->kind == KERNEL_DAMAGE_INDEX ? ", now made anew" : ", now repaired", stdout);
+    if (damage->note != NULL)
+        printf ("%s%s", damage->repaired ? "; " : ", not repaired: ", damage->note);
+    putchar ('\n');
+}
+
+static json_t *
+damage_to_json (const KernelDamage *damage)
+{
+    static const char *const what[] = {
+        [KERNEL_DAMAGE_FILE] = "damaged",
+        [KERNEL_DAMAGE_MISSING] = "missing",
+        [KERNEL_DAMAGE_LINK] = "link",
+        [KERNEL_DAMAGE_INDEX] = "index",
+    };
+
+    return json_pack ("{s:o, s:o, s:s, s:b, s:o}", "kernel", inspect_json_text (damage->kernel), "file",
+                      inspect_json_text (damage->file), "damage", what[damage->kind], "repaired",
+                      (int)damage->repaired, "note", inspect_json_text (damage->note));
+}
+
+/* @user: the JSON array that gets it, or NULL. */
+static void
+tell_damage (void *user, const KernelDamage *damage)
+{
+    if (user != NULL)
+        json_array_append_new (user, damage_to_json (damage));
+    else
+        print_damage (damage);
 }
 
 static int
-check (Kernel *kernel)
+print_outcome (const Kernel *kernel, unsigned damaged)
 {
-    g_autoptr (GError) error = NULL;
-    unsigned damaged;
-    int code;
-
-    if (!kernel_store_check (kernel->store, kernel->repair, print_line, NULL, &damaged, &error))
-        return fail (error);
-    if (kernel->repair)
-        kernel_store_sweep (kernel->store);
     if (damaged == 0)
         puts ("all is as it was added");
     else
         printf ("%u damaged; %s\n", damaged,
                 kernel->repair ? "what cannot be repaired can be added again, or removed"
                                : "--repair repairs what can be");
-    code = end_output (true);
+    return end_output (true);
+}
+
+static int
+check (Kernel *kernel)
+{
+    g_autoptr (GError) error = NULL;
+    json_t *found = kernel->json ? json_array () : NULL;
+    unsigned damaged;
+    int code;
+
+    if (!kernel_store_check (kernel->store, kernel->repair, tell_damage, found, &damaged, &error)) {
+        json_decref (found);
+        return fail (error);
+    }
+    if (kernel->repair)
+        kernel_store_sweep (kernel->store);
+    code = kernel->json
+               ? print_json (json_pack ("{s:I, s:o}", "damaged", (json_int_t)damaged, "found", found))
+               : print_outcome (kernel, damaged);
     return code != 0 || damaged == 0 ? code : VMM_EXIT_USAGE;
 }
 
@@ -353,7 +404,7 @@ parse (Kernel *kernel, int *argc, char ***argv)
 {
     const GOptionEntry own[] = {
         {"name", 0, 0, G_OPTION_ARG_STRING, &kernel->name, "add: what to call it [by its version]", "NAME"},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &kernel->json, "list, inspect: write JSON", NULL},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &kernel->json, "list, inspect, check: write JSON", NULL},
         {"repair", 0, 0, G_OPTION_ARG_NONE, &kernel->repair, "check: repair what was damaged", NULL},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &kernel->verbose,
          "inspect: explain also what is as it should be", NULL},

@@ -24,15 +24,11 @@ typedef struct {
     unsigned damaged;   /* that are left */
 } Checking;
 
-static void G_GNUC_PRINTF (2, 3) tell (const Checking *checking, const char *format, ...)
+static void
+tell (Checking *checking, const KernelDamage *damage)
 {
-    g_autofree char *line = NULL;
-    va_list arguments;
-
-    va_start (arguments, format);
-    line = g_strdup_vprintf (format, arguments);
-    va_end (arguments);
-    checking->tell (checking->user, line);
+    checking->damaged += !damage->repaired;
+    checking->tell (checking->user, damage);
 }
 
 static KernelObjectState
@@ -69,15 +65,11 @@ check_objects (Checking *checking, const KernelEntry *entry)
     for (guint i = 0; i < bad->len; i++) {
         const KernelEntryFile *file = bad->pdata[i];
         bool is_left = g_ptr_array_find (left, file, NULL);
-        const char *what =
-            state_of (checking, &file->object) == KERNEL_OBJECT_MISSING ? "missing" : "damaged";
+        bool is_missing = state_of (checking, &file->object) == KERNEL_OBJECT_MISSING;
 
-        tell (checking, "%s: %s: %s%s%s", entry->name, file->path, what,
-              !is_left           ? ", now repaired"
-              : checking->repair ? ", not repaired: "
-                                 : "",
-              is_left && error != NULL ? error->message : "");
-        checking->damaged += is_left;
+        tell (checking,
+              &(KernelDamage){is_missing ? KERNEL_DAMAGE_MISSING : KERNEL_DAMAGE_FILE, entry->name,
+                              file->path, !is_left, is_left && error != NULL ? error->message : NULL});
     }
     /* Others that have it need not fetch it. */
     for (guint i = 0; i < bad->len; i++) {
@@ -107,9 +99,8 @@ check_each_link (Checking *checking, const KernelEntry *entry, const char *folde
         if (kernel_entry_is_linked (file, folder))
             continue;
         repaired = repair && kernel_entry_link (file, folder, &error);
-        tell (checking, "%s: %s: its link is damaged%s", entry->name, file->path,
-              repaired ? ", now repaired" : "");
-        checking->damaged += !repaired;
+        tell (checking, &(KernelDamage){KERNEL_DAMAGE_LINK, entry->name, file->path, repaired,
+                                        error != NULL ? error->message : NULL});
     }
 }
 
@@ -230,16 +221,15 @@ check_broken (Checking *checking, const KernelEntry *broken)
 {
     g_autoptr (GError) error = NULL;
     g_autoptr (KernelEntry) entry = checking->repair ? rebuild_locked (checking, broken->name, &error) : NULL;
+    const char *note = NULL;
 
     if (checking->repair && entry == NULL && error == NULL)
         return;
-    tell (checking, "%s: its index is damaged%s%s", broken->name,
-          entry != NULL && entry->source != NULL ? ", now made anew"
-          : entry != NULL                        ? ", now made anew; where it came from is lost"
-          : checking->repair                     ? ", not repaired: "
-                                                 : "",
-          error != NULL ? error->message : "");
-    checking->damaged += entry == NULL;
+    if (error != NULL)
+        note = error->message;
+    else if (entry != NULL && entry->source == NULL)
+        note = "where it came from is lost";
+    tell (checking, &(KernelDamage){KERNEL_DAMAGE_INDEX, broken->name, NULL, entry != NULL, note});
     if (entry != NULL)
         check_objects (checking, entry);
 }
@@ -247,7 +237,7 @@ check_broken (Checking *checking, const KernelEntry *broken)
 /**
  * kernel_store_check:
  * @repair: repair what can be
- * @tell: is told of each damage, in a line
+ * @tell_damage: is told of each damage
  * @ret_damaged: how much is left of it
  *
  * Reads all there is. Kernels can be added and used meanwhile.
@@ -255,11 +245,11 @@ check_broken (Checking *checking, const KernelEntry *broken)
  * Returns: false when it could not be done
  */
 bool
-kernel_store_check (const KernelStore *store, bool repair, KernelTell tell_line, void *user,
+kernel_store_check (const KernelStore *store, bool repair, KernelTell tell_damage, void *user,
                     unsigned *ret_damaged, GError **error)
 {
     g_autoptr (GHashTable) states = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-    Checking checking = {store, repair, tell_line, user, states, 0};
+    Checking checking = {store, repair, tell_damage, user, states, 0};
     int fd = kernel_store_lock (store, KERNEL_STORE_OBJECTS, LOCK_SH, error);
     g_autoptr (GPtrArray) entries = fd >= 0 ? kernel_store_list (store, true, error) : NULL;
 

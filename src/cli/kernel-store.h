@@ -43,7 +43,30 @@ bool kernel_store_fetch (const KernelStore *store, const KernelEntry *entry, GPt
                          GError **error);
 
 /* kernel-check.c */
-typedef void (*KernelTell) (void *user, const char *line);
+typedef enum {
+    KERNEL_DAMAGE_FILE,    /* it has something else in it */
+    KERNEL_DAMAGE_MISSING, /* it is gone */
+    KERNEL_DAMAGE_LINK,    /* it is not where it should be */
+    KERNEL_DAMAGE_INDEX,   /* of the kernel: what is known of it, or the list of its files */
+} KernelDamageKind;
+
+/**
+ * KernelDamage:
+ * @kind: what it is
+ * @kernel: the entry's name
+ * @file: (nullable): its path below the entry's folder; NULL of an index
+ * @repaired: it was, just now
+ * @note: (nullable): why it was not, or what is lost all the same
+ */
+typedef struct {
+    KernelDamageKind kind;
+    const char *kernel;
+    const char *file;
+    bool repaired;
+    const char *note;
+} KernelDamage;
+
+typedef void (*KernelTell) (void *user, const KernelDamage *damage);
 bool kernel_store_check (const KernelStore *store, bool repair, KernelTell tell, void *user,
                          unsigned *ret_damaged, GError **error);
 

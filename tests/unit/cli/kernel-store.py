@@ -351,6 +351,39 @@ def check_repair(store):
     check(store.ok("remove", name) == name + ": removed\n" and store.waste() == [] and store.entries() == {}, store.waste())
 
 
+def check_check_json(store):
+    """check has JSON: what is damaged, what was repaired, and why the rest was not"""
+    deb = put_deb(store.folder / "a.deb", package_files(CLOUD))
+    name, modules = "debian-" + CLOUD, f"lib/modules/{CLOUD}/kernel/drivers/"
+    store.ok("add", deb)
+    check(json.loads(store.ok("check", "--json")) == {"damaged": 0, "found": []}, "not clean")
+
+    def hurt():
+        damage(store.object_of(name, modules + "m0.ko"))
+        store.object_of(name, modules + "m1.ko").unlink()
+        (store.root / "entries" / name / modules / "m2.ko").unlink()
+
+    def found(repaired):
+        return [{"kernel": name, "file": f"{modules}m{number}.ko", "damage": what, "repaired": repaired, "note": None}
+                for number, what in enumerate(("damaged", "missing", "link"))]
+
+    def sorted_by_file(text):
+        report = json.loads(text)
+        return dict(report, found=sorted(report["found"], key=lambda each: each["file"]))
+    hurt()
+    code, out, err = store.kernel("check", "--json")
+    check(code == USAGE and err == "" and sorted_by_file(out) == {"damaged": 3, "found": found(False)}, (code, out, err))
+    out = store.ok("check", "--repair", "--json")
+    check(sorted_by_file(out) == {"damaged": 0, "found": found(True)}, out)
+    damage(store.root / "entries" / name / "index")
+    damage(store.object_of(name, modules + "m0.ko"))
+    code, out, err = store.kernel("check", "--repair", "--json")
+    report = json.loads(out)
+    check(code == USAGE and err == "" and report["damaged"] == 1, (code, out, err))
+    check(report["found"][0] == {"kernel": name, "file": None, "damage": "index", "repaired": True, "note": "where it came from is lost"}, out)
+    check(report["found"][1]["note"] == "nothing says where it came from" and not report["found"][1]["repaired"], out)
+
+
 def check_damaged_index(store):
     """a damaged index is told, nothing is lost by it, and it is made anew"""
     store.ok("add", put_deb(store.folder / "a.deb", package_files(CLOUD)))
@@ -516,8 +549,8 @@ def check_real(store):
 
 
 CHECKS = [check_names, check_sources, check_odd_archive, check_several, check_name, check_use, check_config, check_empty, check_mistakes,
-          check_damaged_kernel, check_damaged_link, check_repair, check_damaged_index, check_damaged_both, check_unreadable, check_together, check_replaced, check_killed,
-          check_moved, check_real]
+          check_damaged_kernel, check_damaged_link, check_repair, check_check_json, check_damaged_index, check_damaged_both,
+          check_unreadable, check_together, check_replaced, check_killed, check_moved, check_real]
 
 
 def main():

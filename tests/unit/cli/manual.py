@@ -74,7 +74,8 @@ def check_json(manual):
     for heading, written in (("Of a run", json.loads((manual.folder / "run.json").read_text())), ("Of vmm test", of_test),
                              ("Of vmm test", json.loads(manual.run("test", "--list", "--json", "-", "a.test"))),
                              ("Of vmm disk", json.loads(manual.run("disk", "info", "--json", "disk"))),
-                             ("Of vmm disk", json.loads(manual.run("disk", "check", "--json", "disk"))), ("Of vmm doctor", doctor)):
+                             ("Of vmm disk", json.loads(manual.run("disk", "check", "--json", "disk"))),
+                             ("Of vmm kernel", json.loads(manual.run("kernel", "check", "--json"))), ("Of vmm doctor", doctor)):
         told = set(re.findall(r"[a-z0-9_]+", manual.section(heading)))
         check(keys(written), (heading, written))
         check(keys(written) - told == set(), (heading, "not told:", keys(written) - told))
