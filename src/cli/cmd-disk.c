@@ -12,6 +12,7 @@
 
 #include <vmm/vmm.h>
 
+#include "options.h"
 #include "table.h"
 
 #define NAME_COLUMN 16u
@@ -281,6 +282,25 @@ parse_options (int *argc, char ***argv, DiskOptions *options)
     return false;
 }
 
+static bool
+check_options (const DiskOptions *options, const char *action)
+{
+    const OptionsOfVerb each[] = {
+        {"json", options->json, {"info", "check"}},
+        {"format", options->format != NULL, {"create"}},
+        {"backing", options->backing != NULL, {"create"}},
+        {"backing-format", options->backing_format != NULL, {"create"}},
+        {"cluster-size", options->cluster_size != NULL, {"create"}},
+        {"force", options->force, {"create"}},
+    };
+    g_autoptr (GError) error = NULL;
+
+    if (options_check_verb (action, each, G_N_ELEMENTS (each), &error))
+        return true;
+    usage (error->message);
+    return false;
+}
+
 static void
 clear_options (DiskOptions *options)
 {
@@ -314,7 +334,7 @@ cmd_disk (int argc, char **argv)
     if (parse_options (&argc, &argv, &options)) {
         for (size_t i = 0; argc >= 2 && i < G_N_ELEMENTS (actions) && !found; i++) {
             found = g_str_equal (argv[1], actions[i].name);
-            if (found)
+            if (found && check_options (&options, argv[1]))
                 code = actions[i].run (&options, argc - 2, argv + 2);
         }
         if (!found)

@@ -374,6 +374,19 @@ static const struct {
     {"remove", remove_entries, "a kernel's name", true},   {"check", check, NULL, false},
 };
 
+static bool
+check_options (const Kernel *kernel, const char *action, GError **error)
+{
+    const OptionsOfVerb options[] = {
+        {"name", kernel->name != NULL, {"add"}},
+        {"json", kernel->json, {"list", "inspect", "check"}},
+        {"repair", kernel->repair, {"check"}},
+        {"verbose", kernel->verbose, {"inspect"}},
+    };
+
+    return options_check_verb (action, options, G_N_ELEMENTS (options), error);
+}
+
 static int
 run_action (Kernel *kernel, const char *name)
 {
@@ -388,6 +401,8 @@ run_action (Kernel *kernel, const char *name)
         else if (n > (actions[i].wants != NULL) && !actions[i].many)
             g_printerr ("vmm kernel: %s: \"%s\" is too much; see vmm kernel --help\n", name,
                         kernel->arguments[n - 1]);
+        else if (!check_options (kernel, name, &error))
+            g_printerr ("vmm kernel: %s; see vmm kernel --help\n", error->message);
         else {
             kernel->store = kernel_store_open (actions[i].run == add || actions[i].run == check, &error);
             return kernel->store != NULL ? actions[i].run (kernel) : fail (error);

@@ -211,6 +211,46 @@ options_parse (GOptionContext *context, int *argc, char ***argv, const char *com
     return false;
 }
 
+static char *
+join_verbs (const OptionsOfVerb *option)
+{
+    GString *text = g_string_new (option->verbs[0]);
+
+    for (size_t i = 1; i < G_N_ELEMENTS (option->verbs) && option->verbs[i] != NULL; i++) {
+        bool last = i + 1 == G_N_ELEMENTS (option->verbs) || option->verbs[i + 1] == NULL;
+
+        g_string_append_printf (text, "%s%s", last ? " and " : ", ", option->verbs[i]);
+    }
+    return g_string_free (text, FALSE);
+}
+
+/**
+ * options_check_verb:
+ * @verb: what the user wants done
+ * @options: those that are not for every verb
+ * @n: how many
+ *
+ * An option that would do nothing was meant to do something.
+ *
+ * Returns: false with %VMM_ERROR_USAGE when one was given that is not for @verb
+ */
+bool
+options_check_verb (const char *verb, const OptionsOfVerb *options, size_t n, GError **error)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool is_for = !options[i].given;
+
+        for (size_t k = 0; k < G_N_ELEMENTS (options[i].verbs) && !is_for; k++)
+            is_for = g_strcmp0 (options[i].verbs[k], verb) == 0;
+        if (is_for)
+            continue;
+        g_autofree char *verbs = join_verbs (&options[i]);
+        g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s: --%s is for %s", verb, options[i].option, verbs);
+        return false;
+    }
+    return true;
+}
+
 /**
  * options_take_signals:
  *

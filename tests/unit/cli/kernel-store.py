@@ -282,7 +282,9 @@ def check_mistakes(store):
         check_line(store.kernel("add", path), code, "vmm kernel: " + pattern)
         check(store.waste() == [], (path, store.waste()))
     for words, pattern in (((), "say add, list.*"), (("add",), "add: name a kernel.*"), (("path",), "path: name .*"), (("start",), '"start": say add.*'),
-                           (("list", "x"), 'list: "x" is too much.*'), (("--nonsense",), ".*--nonsense.*--help")):
+                           (("list", "x"), 'list: "x" is too much.*'), (("add", "--json", "whole.deb"), "add: --json is for list, inspect and check; .*"),
+                           (("remove", "--json", "x"), "remove: --json is for .*"), (("list", "--repair"), "list: --repair is for check; see .*"),
+                           (("path", "-v", "x"), "path: --verbose is for inspect; .*"), (("check", "--name", "x"), "check: --name is for add; .*"), (("--nonsense",), ".*--nonsense.*--help")):
         check_line(store.kernel(*words), USAGE, "vmm kernel: " + pattern)
     check(store.entries() == {}, "something was added")
     store.ok("add", "whole.deb")

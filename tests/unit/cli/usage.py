@@ -239,7 +239,17 @@ def check_informative(vmm, folder):
     return None
 
 
-CHECKS = [check_no_device, check_no_permission, check_unwritable, check_two_wrongs, check_informative]
+def check_disk_options(vmm, folder):
+    """vmm disk refuses options that its command has no use for"""
+    for words, said in ((("info", "--force", "text"), "info: --force is for create"), (("check", "--format", "raw", "text"), "check: --format is for create"),
+                        (("create", "--json", "new", "1M"), "create: --json is for info and check")):
+        done = run([os.path.abspath(vmm), "disk", *words], cwd=folder)
+        if done.returncode != USAGE or done.stdout or done.stderr != f'vmm disk: {said}; see "vmm disk --help"\n':
+            return "%s: exit code %d, %r, %r" % (words, done.returncode, done.stdout, done.stderr)
+    return "it made a disk all the same" if (folder / "new").exists() else None
+
+
+CHECKS = [check_no_device, check_no_permission, check_unwritable, check_two_wrongs, check_informative, check_disk_options]
 
 
 def main():
