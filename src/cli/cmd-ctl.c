@@ -17,6 +17,8 @@
 
 #include <vmm/vmm.h>
 
+#include "options.h"
+
 /* A machine that is being made, or whose host is slow, needs a while. */
 #define ANSWER_MS 30000
 #define ANSWER_MAX (1u << 20)
@@ -380,10 +382,12 @@ cmd_ctl (int argc, char **argv)
                                   "  status, pause, resume, stop, power-button, break, events,\n"
                                   "  balloon [SIZE], resize DISK SIZE");
     g_option_context_add_main_entries (context, entries, NULL);
-    if (g_option_context_parse (context, &argc, &argv, &error))
+    if (g_option_context_parse (context, &argc, &argv, &error)) {
+        options_drop_separator (&argc, argv);
         code = run (&ctl, argc - 1, argv + 1);
-    else
+    } else {
         code = fail (VMM_EXIT_USAGE, NULL, error->message);
+    }
     g_free (ctl.device);
     return code;
 }

@@ -276,8 +276,10 @@ parse_options (int *argc, char ***argv, DiskOptions *options)
                  "Exit code: 0 when it was done, and a checked image is clean; 2 for bad usage, a file that\n"
                  "cannot be used, or an image with errors; 4 for a failure of the host.");
     g_option_context_add_main_entries (context, entries, NULL);
-    if (g_option_context_parse (context, argc, argv, &error))
+    if (g_option_context_parse (context, argc, argv, &error)) {
+        options_drop_separator (argc, *argv);
         return true;
+    }
     usage (error->message);
     return false;
 }

@@ -372,6 +372,7 @@ parse_options (int argc, char **argv, InspectOptions *options)
         g_printerr ("vmm inspect: %s; see \"vmm inspect --help\"\n", error->message);
         return false;
     }
+    options_drop_separator (&argc, argv);
     if (argc != 2 || (options->json && options->config)) {
         g_printerr ("vmm inspect: %s; see \"vmm inspect --help\"\n",
                     argc < 2    ? "name a kernel"

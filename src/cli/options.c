@@ -192,8 +192,30 @@ options_new_watched_group (VmmConfig *config, const GOptionEntry *own, OptionsSe
 }
 
 /**
+ * options_drop_separator:
+ * @argc: arguments of which the options were parsed
+ * @argv: (inout): these
+ *
+ * GLib leaves the "--" in that ends the options when something behind it begins with a dash. It is the first
+ * one that there is: GLib takes it out only where no other follows.
+ */
+void
+options_drop_separator (int *argc, char **argv)
+{
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp (argv[i], "--") != 0)
+            continue;
+        memmove (argv + i, argv + i + 1, (size_t)(*argc - i) * sizeof *argv); /* with the NULL at the end */
+        (*argc)--;
+        return;
+    }
+}
+
+/**
  * options_parse:
  * @command: what to ask for help, such as "vmm run"
+ *
+ * What is left are arguments. Where the context is strict, they are another program's, and "--" may be one.
  *
  * Returns: false with %VMM_ERROR_USAGE
  */
@@ -202,8 +224,11 @@ options_parse (GOptionContext *context, int *argc, char ***argv, const char *com
 {
     g_autoptr (GError) wrong = NULL;
 
-    if (g_option_context_parse (context, argc, argv, &wrong))
+    if (g_option_context_parse (context, argc, argv, &wrong)) {
+        if (!g_option_context_get_strict_posix (context))
+            options_drop_separator (argc, *argv);
         return true;
+    }
     if (wrong->domain == G_OPTION_ERROR)
         g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE, "%s; see %s --help", wrong->message, command);
     else

@@ -29,6 +29,7 @@ GOptionGroup *options_new_group (VmmConfig *config, const GOptionEntry *own);
 GOptionGroup *options_new_watched_group (VmmConfig *config, const GOptionEntry *own, OptionsSeen seen,
                                          void *user);
 bool options_parse (GOptionContext *context, int *argc, char ***argv, const char *command, GError **error);
+void options_drop_separator (int *argc, char **argv);
 bool options_check_verb (const char *verb, const OptionsOfVerb *options, size_t n, GError **error);
 bool options_find_kernel (const char *value, char **ret_path, GError **error);
 int options_take_signals (void);

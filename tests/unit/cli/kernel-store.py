@@ -224,6 +224,20 @@ def check_name(store):
     check(list(store.entries()) == ["mine"], store.entries())
 
 
+def check_dashes(store):
+    """behind -- a name may begin with a dash"""
+    (store.folder / "-file").write_bytes(make_kernel("6.5.0"))
+    check_line(store.kernel("add", "-file"), USAGE, r"vmm kernel: .*-file; see vmm kernel --help")
+    for words, name in ((("--name", "mine", "--", "-file"), "mine"), (("--", "-file"), "debian-6.5.0"), (("./-file", "--", "-file"), "debian-6.5.0")):
+        out = store.ok("add", *words)
+        check(out.startswith(name + ": "), (words, out))
+    for words in (("path", "--", "-x"), ("path", "--", "--")):
+        check_line(store.kernel(*words), USAGE, rf'vmm kernel: kernel "{words[-1]}": no such file, nor in the store, which has .*')
+    check_line(store.kernel("--", "path", "-x"), USAGE, r'vmm kernel: kernel "-x": no such .*')
+    check(json.loads(store.run("inspect", "--json", "--", "-file")[1])["release"] == "6.5.0", "not inspected")
+    check(store.run("disk", "create", "--", "-disk", "1M") == (0, "", "") and (store.folder / "-disk").exists(), "no disk")
+
+
 def check_use(store):
     """--kernel takes the store's, unless there is a file"""
     store.ok("add", put_deb(store.folder / "a.deb", package_files(NEWER)))
@@ -550,7 +564,7 @@ def check_real(store):
     return None
 
 
-CHECKS = [check_names, check_sources, check_odd_archive, check_several, check_name, check_use, check_config, check_empty, check_mistakes,
+CHECKS = [check_names, check_sources, check_odd_archive, check_several, check_name, check_dashes, check_use, check_config, check_empty, check_mistakes,
           check_damaged_kernel, check_damaged_link, check_repair, check_check_json, check_damaged_index, check_damaged_both,
           check_unreadable, check_together, check_replaced, check_killed, check_moved, check_real]
 
