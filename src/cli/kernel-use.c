@@ -109,6 +109,14 @@ kernel_store_use (const KernelStore *store, const KernelEntry *entry, char **ret
     return true;
 }
 
+/* A folder is never a kernel, so who has one of that name does not mean it. */
+static bool
+is_path (const char *value)
+{
+    return *value == '\0' || strchr (value, '/') != NULL ||
+           (g_file_test (value, G_FILE_TEST_EXISTS) && !g_file_test (value, G_FILE_TEST_IS_DIR));
+}
+
 /**
  * kernel_use:
  * @value: what the user calls a kernel
@@ -127,7 +135,7 @@ kernel_use (const char *value, char **ret_path, char **ret_note, GError **error)
 
     *ret_path = NULL;
     *ret_note = NULL;
-    if (*value == '\0' || strchr (value, '/') != NULL || g_file_test (value, G_FILE_TEST_EXISTS))
+    if (is_path (value))
         return true;
     store = kernel_store_open (false, error);
     if (store == NULL)
