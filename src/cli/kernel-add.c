@@ -17,7 +17,28 @@ typedef struct {
     void *user;
     GPtrArray *drafts;   /* KernelEntry, with the paths of the package */
     GHashTable *modules; /* of them: "LABEL/PATH" to KernelEntryFile */
+    GHashTable *links;   /* other names of modules: "LABEL/PATH" to Link */
 } Adding;
+
+#define HOPS_MAX 40u /* as Linux has it: from link to link */
+
+/* It may come before what it leads to. */
+typedef struct {
+    char *label;
+    char *path;
+    char *target; /* "LABEL/PATH" */
+} Link;
+
+static void
+link_free (void *data)
+{
+    Link *link = data;
+
+    g_free (link->label);
+    g_free (link->path);
+    g_free (link->target);
+    g_free (link);
+}
 
 static KernelEntry *
 draft_of (GPtrArray *drafts, const char *label)
@@ -70,6 +91,63 @@ add_module (const Adding *adding, KernelEntry *draft, const char *path, const Ke
     g_hash_table_insert (adding->modules, g_steal_pointer (&key), file);
 }
 
+static void
+keep_link (const Adding *adding, const VmmKernelFile *file)
+{
+    Link *link = g_new0 (Link, 1);
+
+    link->label = g_strdup (file->kernel);
+    link->path = g_strdup (file->path);
+    link->target = g_strconcat (file->kernel, "/", file->link, NULL);
+    g_hash_table_replace (adding->links, g_strconcat (file->kernel, "/", file->path, NULL), link);
+}
+
+/* The module at the end of @link; NULL: there is none in the package. */
+static const KernelEntryFile *
+follow (const Adding *adding, const Link *link)
+{
+    const char *target = NULL;
+
+    for (unsigned hops = 0; link != NULL; hops++) {
+        if (hops == HOPS_MAX)
+            return NULL;
+        target = link->target;
+        link = g_hash_table_lookup (adding->links, target);
+    }
+    return g_hash_table_lookup (adding->modules, target);
+}
+
+/* When all files are known. */
+static void
+add_links (const Adding *adding)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init (&iter, adding->links);
+    while (g_hash_table_iter_next (&iter, NULL, &value)) {
+        const Link *link = value;
+        const KernelEntryFile *module = follow (adding, link);
+
+        if (module != NULL)
+            add_module (adding, draft_of (adding->drafts, link->label), link->path, &module->object);
+    }
+}
+
+/* @other: (nullable): its first name; of several, a cpio archive has the content with the last one. */
+static void
+take_module (const Adding *adding, KernelEntry *draft, const char *path, const KernelObject *object,
+             const char *other)
+{
+    g_autofree char *key = g_strconcat (draft->label, "/", path, NULL);
+    KernelEntryFile *first = other != NULL ? g_hash_table_lookup (adding->modules, other) : NULL;
+
+    g_hash_table_remove (adding->links, key);
+    add_module (adding, draft, path, object);
+    if (first != NULL && first->object.size == 0)
+        first->object = *object;
+}
+
 static bool
 take_files (Adding *adding, VmmKernelPackage *package, GError **error)
 {
@@ -79,20 +157,28 @@ take_files (Adding *adding, VmmKernelPackage *package, GError **error)
     for (;;) {
         if (!vmm_kernel_package_next (package, &file, error))
             return false;
-        if (file == NULL)
+        if (file == NULL) {
+            add_links (adding);
             return true;
+        }
         if (!is_text (file->path) || !is_text (file->kernel))
             continue;
+        if (file->link != NULL && file->size == 0) {
+            keep_link (adding, file);
+            continue;
+        }
         KernelEntry *draft = draft_of (adding->drafts, file->kernel);
         VmmKernelFileKind kind = file->kind;
         g_autofree char *path = g_strdup (file->path);
+        g_autofree char *other =
+            file->link != NULL ? g_strconcat (file->kernel, "/", file->link, NULL) : NULL;
         if (kind != VMM_KERNEL_FILE_MODULES && has_kind (draft, kind))
             continue;
         if (!kernel_object_add (kernel_store_root (adding->store), package, adding->progress, adding->user,
                                 &object, error))
             return false;
         if (kind == VMM_KERNEL_FILE_MODULES)
-            add_module (adding, draft, path, &object);
+            take_module (adding, draft, path, &object, other);
         else
             kernel_entry_add_file (draft, kind, path, &object);
     }
@@ -231,7 +317,8 @@ kernel_store_add (const KernelStore *store, const char *source, const char *name
     g_autofree char *absolute = g_canonicalize_filename (source, NULL);
     g_autoptr (GPtrArray) drafts = g_ptr_array_new_with_free_func ((GDestroyNotify)kernel_entry_free);
     g_autoptr (GHashTable) modules = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-    Adding adding = {store, absolute, name, progress, user, drafts, modules};
+    g_autoptr (GHashTable) links = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, link_free);
+    Adding adding = {store, absolute, name, progress, user, drafts, modules, links};
     GPtrArray *entries;
     int fd;
 
@@ -247,23 +334,32 @@ kernel_store_add (const KernelStore *store, const char *source, const char *name
     return entries;
 }
 
-/* That of @files which the package's present file is; NULL: none. */
-static const KernelEntryFile *
-wanted_file (const KernelEntry *entry, GPtrArray *files, const VmmKernelFile *file)
+/* Those that are there again with @object: several names may have the same content. */
+static void
+drop_good (GPtrArray *files, const KernelObject *object)
+{
+    for (guint i = files->len; i > 0; i--)
+        if (strcmp (((KernelEntryFile *)files->pdata[i - 1])->object.hash, object->hash) == 0)
+            g_ptr_array_remove_index (files, i - 1);
+}
+
+/* Whether the package's present file is one of @files. */
+static bool
+is_wanted (const KernelEntry *entry, GPtrArray *files, const VmmKernelFile *file)
 {
     g_autofree char *path = kernel_entry_tree_path (entry, file->kind, file->path, false);
 
     if (strcmp (file->kernel, entry->label) != 0)
-        return NULL;
+        return false;
     for (guint i = 0; i < files->len; i++) {
         const KernelEntryFile *wanted = files->pdata[i];
 
         if (wanted->kind == file->kind &&
             (wanted->object.size == file->size || wanted->object.size == 0) && /* 0 may be: not known */
             (file->kind != VMM_KERNEL_FILE_MODULES || strcmp (wanted->path, path) == 0))
-            return wanted;
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 /**
@@ -295,13 +391,11 @@ kernel_store_fetch (const KernelStore *store, const KernelEntry *entry, GPtrArra
             return false;
         if (file == NULL)
             break;
-        const KernelEntryFile *wanted = wanted_file (entry, files, file);
-        if (wanted == NULL)
+        if ((file->link != NULL && file->size == 0) || !is_wanted (entry, files, file))
             continue;
         if (!kernel_object_add (kernel_store_root (store), package, NULL, NULL, &object, error))
             return false;
-        if (strcmp (object.hash, wanted->object.hash) == 0)
-            g_ptr_array_remove (files, (gpointer)wanted);
+        drop_good (files, &object);
     }
     if (files->len > 0)
         g_set_error (error, VMM_ERROR, VMM_ERROR_HOST, "\"%s\" has another file now", entry->source);

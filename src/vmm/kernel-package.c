@@ -35,6 +35,7 @@ struct _VmmKernelPackage {
     VmmKernelFile file; /* the present one */
     char *kernel;       /* of @file */
     char *name;         /* of @file, its path */
+    char *link;         /* of @file */
     uint64_t done;      /* bytes given out */
     VmmSpan pending;    /* of an archive: bytes behind a hole in the file */
     uint64_t pending_at;
@@ -136,6 +137,7 @@ vmm_kernel_package_free (VmmKernelPackage *package)
     g_clear_pointer (&package->items, g_ptr_array_unref);
     g_free (package->kernel);
     g_free (package->name);
+    g_free (package->link);
     g_free (package->piece);
     g_free (package->path);
     g_free (package);
@@ -150,7 +152,7 @@ take_file (VmmKernelPackage *package, VmmKernelFileKind kind, char *kernel, char
     package->name = path;
     package->done = 0;
     package->pending = (VmmSpan){NULL, 0};
-    package->file = (VmmKernelFile){kind, kernel, path, size};
+    package->file = (VmmKernelFile){.kind = kind, .kernel = kernel, .path = path, .size = size};
 }
 
 static bool
@@ -231,6 +233,34 @@ classify (const char *path, VmmKernelFileKind *ret_kind, char **ret_kernel, cons
     return false;
 }
 
+/* Where a symbolic link leads, seen from the archive's root, which nothing leads out of. */
+static char *
+link_path (const VmmArchiveEntry *entry)
+{
+    g_autofree char *folder = g_path_get_dirname (entry->path);
+    g_autofree char *path = g_strconcat (*entry->target == '/' ? "" : folder, "/", entry->target, NULL);
+
+    return vmm_cpio_clean_path (path);
+}
+
+/* Of the present file, which is a module: whether it is another name of a module of its kernel. */
+static bool
+take_link (VmmKernelPackage *package, const VmmArchiveEntry *entry)
+{
+    bool is_symbolic = entry->link == NULL && entry->target != NULL && *entry->target != '\0';
+    g_autofree char *leads_to = is_symbolic ? link_path (entry) : g_strdup (entry->link);
+    g_autofree char *kernel = NULL;
+    VmmKernelFileKind kind;
+    const char *path;
+
+    if (leads_to == NULL || !classify (leads_to, &kind, &kernel, &path) || kind != VMM_KERNEL_FILE_MODULES ||
+        strcmp (kernel, package->kernel) != 0)
+        return false;
+    g_free (package->link);
+    package->file.link = package->link = g_strdup (path);
+    return true;
+}
+
 static bool
 next_entry (VmmKernelPackage *package, const VmmKernelFile **ret_file, GError **error)
 {
@@ -248,9 +278,15 @@ next_entry (VmmKernelPackage *package, const VmmKernelFile **ret_file, GError **
             *ret_file = NULL;
             return true;
         }
-        if (!S_ISREG (entry.mode) || entry.link != NULL || !classify (entry.path, &kind, &kernel, &path))
+        /* In a cpio archive it is one of the links that has the content. */
+        bool has_content = S_ISREG (entry.mode) && (entry.link == NULL || entry.size > 0);
+        if ((!has_content && entry.link == NULL && !S_ISLNK (entry.mode)) ||
+            !classify (entry.path, &kind, &kernel, &path))
             continue;
-        take_file (package, kind, kernel, g_strdup (path), entry.size);
+        take_file (package, kind, kernel, g_strdup (path), has_content ? entry.size : 0);
+        bool is_link = kind == VMM_KERNEL_FILE_MODULES && take_link (package, &entry);
+        if (!has_content && !is_link)
+            continue;
         *ret_file = &package->file;
         return true;
     }

@@ -40,6 +40,8 @@ typedef enum {
  * @path: of %VMM_KERNEL_FILE_MODULES, where it is below the folder of modules, and never above it; else the
  * file's name
  * @size: bytes
+ * @link: (nullable): of %VMM_KERNEL_FILE_MODULES that are another name of one: @path of that, of the same
+ * @kernel. Their @size may be 0, and that one may come later, or never
  *
  * A file of a package. It is valid until the next one is asked for. Members may be added at the end.
  */
@@ -48,6 +50,7 @@ typedef struct {
     const char *kernel;
     const char *path;
     uint64_t size;
+    const char *link;
 } VmmKernelFile;
 
 typedef struct _VmmKernelPackage VmmKernelPackage;

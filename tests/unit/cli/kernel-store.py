@@ -200,6 +200,56 @@ def check_odd_archive(store):
     check(store.ok("check") == "all is as it was added\n" and store.waste() == [], store.kernel("check"))
 
 
+def put_cpio(path, files):
+    """As `cpio -H newc` has it; files of the same content are names of one, and the last one has the content."""
+    data, contents = b"", list(files.values())
+    for number, (name, content) in enumerate([*files.items(), ("TRAILER!!!", b"")]):
+        inode, count = contents.index(content) + 1 if content else 0, contents.count(content) or 1
+        here = b"" if content in contents[number + 1:] else content
+        head = [inode, 0o100644, 0, 0, count, 0, len(here), 0, 0, 0, 0, len(name) + 1, 0]
+        data += b"070701" + b"".join(b"%08x" % field for field in head) + name.encode() + b"\0"
+        data += b"\0" * (-len(data) % 4) + here
+        data += b"\0" * (-len(data) % 4)
+    path.write_bytes(data)
+    return path
+
+
+def check_links(store):
+    """modules that are links to modules are added as these; a link out of the package is not"""
+    files, base = package_files(CLOUD), f"lib/modules/{CLOUD}/"
+    links = [("extra/first.ko", tarfile.SYMTYPE, "../kernel/drivers/m0.ko"), ("extra/far.ko", tarfile.SYMTYPE, f"/usr/{base}kernel/drivers/m1.ko"),
+             ("extra/chain.ko", tarfile.SYMTYPE, "first.ko"), ("extra/hard.ko", tarfile.LNKTYPE, f"./{base}kernel/drivers/m2.ko"),
+             ("extra/loop.ko", tarfile.SYMTYPE, "loop2.ko"), ("extra/loop2.ko", tarfile.SYMTYPE, "loop.ko"), ("extra/none.ko", tarfile.SYMTYPE, "gone.ko"),
+             ("extra/out.ko", tarfile.SYMTYPE, "../../../../../../../etc/passwd"), ("extra/abs.ko", tarfile.SYMTYPE, "/etc/passwd"),
+             ("extra/hard-out.ko", tarfile.LNKTYPE, "etc/passwd"), ("build", tarfile.SYMTYPE, "/usr/src/linux"), ("extra/file.ko", tarfile.SYMTYPE, "first.ko")]
+    with tarfile.open(store.folder / "a.tar", "w") as archive:
+        for name, kind, target in links:                       # before what they lead to
+            info = tarfile.TarInfo(base + name)
+            info.type, info.linkname = kind, target
+            archive.addfile(info)
+        for name, data in [*files.items(), (base + "extra/file.ko", b"no link any more\n")]:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    out = store.ok("add", store.folder / "a.tar")
+    tree = store.root / "entries" / f"debian-{CLOUD}"
+    is_there = {str(each.relative_to(tree)): each.read_bytes() for each in tree.rglob("*") if each.is_symlink()}
+    modules = [files[f"{base}kernel/drivers/m{number}.ko"] for number in range(3)]
+    expected = dict(files, **{f"{base}extra/{name}.ko": data for name, data in (("first", modules[0]), ("far", modules[1]), ("chain", modules[0]),
+                                                                               ("hard", modules[2]), ("file", b"no link any more\n"))})
+    check(is_there == expected and "with 8 modules" in out, sorted(is_there))
+    check(store.ok("check") == "all is as it was added\n" and store.waste() == [], store.waste())
+    damage(store.object_of(f"debian-{CLOUD}", base + "extra/first.ko"))
+    check(store.ok("check", "--repair").count("now repaired") == 3 and store.ok("check") == "all is as it was added\n", "links are not repaired")
+    store.ok("remove", f"debian-{CLOUD}")
+    files.update({f"{base}extra/{name}.ko": modules[0] for name in ("one", "two")})
+    store.ok("add", put_cpio(store.folder / "a.cpio", files))
+    is_there = {str(each.relative_to(tree)): each.read_bytes() for each in tree.rglob("*") if each.is_symlink()}
+    check(is_there == files, {name: len(data) for name, data in is_there.items()})
+    damage(store.object_of(f"debian-{CLOUD}", base + "extra/one.ko"))
+    check(store.ok("check", "--repair").count("now repaired") == 3 and store.ok("check") == "all is as it was added\n", "links are not repaired")
+
+
 def check_several(store):
     """all kernels of a folder are added; one that has its own name once"""
     boot = put_files(store.folder / "boot", {f"vmlinuz-{CLOUD}": make_kernel(CLOUD), f"vmlinuz-{NEWER}": make_kernel(NEWER),
@@ -572,7 +622,7 @@ def check_real(store):
     return None
 
 
-CHECKS = [check_names, check_sources, check_odd_archive, check_several, check_name, check_dashes, check_use, check_config, check_empty, check_mistakes,
+CHECKS = [check_names, check_sources, check_odd_archive, check_links, check_several, check_name, check_dashes, check_use, check_config, check_empty, check_mistakes,
           check_damaged_kernel, check_damaged_link, check_repair, check_check_json, check_damaged_index, check_damaged_both,
           check_unreadable, check_together, check_replaced, check_killed, check_moved, check_real]
 
