@@ -224,6 +224,31 @@ name_kernel (const Adding *adding, const KernelEntry *draft, const char *path, G
                  draft->label, what);
 }
 
+/* An archive may have a file and a folder of one name, which nobody can unpack. */
+static bool
+check_paths (const Adding *adding, const KernelEntry *entry, GError **error)
+{
+    g_autoptr (GHashTable) paths = g_hash_table_new (g_str_hash, g_str_equal);
+
+    for (guint i = 0; i < entry->files->len; i++)
+        g_hash_table_add (paths, ((KernelEntryFile *)entry->files->pdata[i])->path);
+    for (guint i = 0; i < entry->files->len; i++) {
+        g_autofree char *folder = g_strdup (((KernelEntryFile *)entry->files->pdata[i])->path);
+        char *slash;
+
+        while ((slash = strrchr (folder, '/')) != NULL) {
+            *slash = '\0';
+            if (!g_hash_table_contains (paths, folder))
+                continue;
+            g_set_error (error, VMM_ERROR, VMM_ERROR_USAGE,
+                         "kernel package \"%s\": \"%s\" is a file and a folder in it", adding->source,
+                         folder);
+            return false;
+        }
+    }
+    return true;
+}
+
 static KernelEntry *
 make_entry (const Adding *adding, const KernelEntry *draft, GError **error)
 {
@@ -231,7 +256,7 @@ make_entry (const Adding *adding, const KernelEntry *draft, GError **error)
         kernel_object_path (kernel_store_root (adding->store), kernel_entry_kernel (draft)->object.hash);
     g_autoptr (GError) wrong = NULL;
     g_autoptr (VmmImage) image = vmm_image_open (path, &wrong);
-    KernelEntry *entry;
+    g_autoptr (KernelEntry) entry = NULL;
 
     if (image == NULL) {
         name_kernel (adding, draft, path, wrong, error);
@@ -250,7 +275,7 @@ make_entry (const Adding *adding, const KernelEntry *draft, GError **error)
 
         kernel_entry_add_file (entry, file->kind, tree_path, &file->object);
     }
-    return entry;
+    return check_paths (adding, entry, error) ? g_steal_pointer (&entry) : NULL;
 }
 
 static bool

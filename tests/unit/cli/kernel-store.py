@@ -344,12 +344,17 @@ def check_mistakes(store):
     modules = {name: data for name, data in package_files(CLOUD).items() if "/modules/" in name}
     put_deb(store.folder / "modules.deb", modules)
     put_deb(store.folder / "text.deb", {f"boot/vmlinuz-{CLOUD}": b"not a kernel\n" * 100})
+    module = f"lib/modules/{CLOUD}/a"
+    put_deb(store.folder / "clash.deb", {**package_files(CLOUD), module: b"x", module + "/b/c.ko": b"x"})
+    put_deb(store.folder / "clash2.deb", {**package_files(CLOUD), module + "/b/c.ko": b"x", module: b"x"})
     whole = put_deb(store.folder / "whole.deb", package_files(CLOUD)).read_bytes()
     (store.folder / "half.deb").write_bytes(whole[:len(whole) // 2])
     for path, code, pattern in (("none", USAGE, r'.*"\S*/none": No such file or directory'), ("text", NOT_BOOTABLE, r'kernel "\S*/text": not a kernel.*'),
                                 ("empty.deb", USAGE, r'.*"\S*/empty.deb": .*'), ("cut.deb", USAGE, r'.*"\S*/cut.deb": .*'),
                                 ("half.deb", USAGE, r'.*"\S*/half.deb": .*'), ("folder", USAGE, r'.*"\S*/folder": no kernel in it; give .*'),
                                 ("modules.deb", USAGE, rf'.*"\S*/modules.deb": no kernel in it, only files that belong to {CLOUD}; .*'),
+                                ("clash.deb", USAGE, rf'.*"\S*/clash.deb": "{module}" is a file and a folder in it'),
+                                ("clash2.deb", USAGE, rf'.*"\S*/clash2.deb": "{module}" is a file and a folder in it'),
                                 ("text.deb", NOT_BOOTABLE, rf'.*"\S*/text.deb": kernel {CLOUD}: not a kernel.*'), ("/dev/null", USAGE, r'.*"/dev/null": .*')):
         check_line(store.kernel("add", path), code, "vmm kernel: " + pattern)
         check(store.waste() == [], (path, store.waste()))
