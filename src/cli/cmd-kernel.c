@@ -58,6 +58,12 @@ size_text (uint64_t bytes)
     return g_strdup_printf ("%.1f MiB", (double)bytes / (1 << 20));
 }
 
+static char *
+modules_text (unsigned n)
+{
+    return g_strdup_printf ("%u module%s", n, n == 1 ? "" : "s");
+}
+
 typedef struct {
     uint64_t bytes;
     int64_t shown_at;
@@ -91,11 +97,11 @@ static void
 say_added (const GPtrArray *all, const KernelEntry *entry)
 {
     g_autofree char *size = size_text (entry->bytes);
-    unsigned modules = entry->n_modules;
+    g_autofree char *modules = modules_text (entry->n_modules);
 
     printf ("%s: %s", entry->name, entry->replaced ? "replaced" : "added");
-    if (modules > 0)
-        printf (", with %u modules", modules);
+    if (entry->n_modules > 0)
+        printf (", with %s", modules);
     printf (", %s; boot it with --kernel %s\n", size, call_of (all, entry));
 }
 
@@ -145,7 +151,7 @@ static void
 print_row (const GPtrArray *entries, const KernelEntry *entry, unsigned name_width, unsigned release_width)
 {
     g_autofree char *size = size_text (entry->bytes);
-    g_autofree char *modules = g_strdup_printf ("%u modules", entry->n_modules);
+    g_autofree char *modules = modules_text (entry->n_modules);
 
     cli_print_cell (stdout, kernel_store_call (entries, entry), name_width + 2, CLI_PLAIN);
     if (entry->is_broken) {
@@ -190,8 +196,8 @@ print_store_facts (const Kernel *kernel, const KernelEntry *entry)
     g_autoptr (GDateTime) added = g_date_time_new_from_unix_local (entry->added);
     g_autofree char *when = added != NULL ? g_date_time_format (added, "%F %R") : NULL;
     g_autofree char *size = size_text (entry->bytes);
-    g_autofree char *files =
-        g_strdup_printf ("%u, %s, of them %u modules", entry->n_files, size, entry->n_modules);
+    g_autofree char *modules = modules_text (entry->n_modules);
+    g_autofree char *files = g_strdup_printf ("%u, %s, of them %s", entry->n_files, size, modules);
     const char *const facts[][2] = {
         {"Name", entry->name}, {"Short name", entry->alias}, {"Added", when}, {"From", entry->source},
         {"Files", files},

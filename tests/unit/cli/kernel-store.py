@@ -250,6 +250,14 @@ def check_links(store):
     check(store.ok("check", "--repair").count("now repaired") == 3 and store.ok("check") == "all is as it was added\n", "links are not repaired")
 
 
+def check_one_module(store):
+    """one module is told as one"""
+    for modules, text in ((1, "1 module"), (2, "2 modules")):
+        out = store.ok("add", put_deb(store.folder / "a.deb", package_files(CLOUD, modules)))
+        check(f", with {text}, " in out, out)
+        check(re.search(rf" {text}  ", store.ok("list")) and re.search(rf", of them {text}\n", store.kernel("inspect", "debian")[1]), store.ok("list"))
+
+
 def check_several(store):
     """all kernels of a folder are added; one that has its own name once"""
     boot = put_files(store.folder / "boot", {f"vmlinuz-{CLOUD}": make_kernel(CLOUD), f"vmlinuz-{NEWER}": make_kernel(NEWER),
@@ -627,7 +635,7 @@ def check_real(store):
     return None
 
 
-CHECKS = [check_names, check_sources, check_odd_archive, check_links, check_several, check_name, check_dashes, check_use, check_config, check_empty, check_mistakes,
+CHECKS = [check_names, check_sources, check_odd_archive, check_links, check_one_module, check_several, check_name, check_dashes, check_use, check_config, check_empty, check_mistakes,
           check_damaged_kernel, check_damaged_link, check_repair, check_check_json, check_damaged_index, check_damaged_both,
           check_unreadable, check_together, check_replaced, check_killed, check_moved, check_real]
 
