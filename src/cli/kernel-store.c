@@ -148,9 +148,13 @@ kernel_store_lock (const KernelStore *store, KernelStoreLock which, int operatio
     int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     int rc;
 
-    /* Somebody else's store can be read. */
-    if (fd < 0 && (errno == EACCES || errno == EROFS) && (operation & LOCK_SH) != 0)
+    /* Somebody else's store can be read. Where it has no file to lock, nobody changes it: who does makes one.
+     */
+    if (fd < 0 && (errno == EACCES || errno == EROFS) && (operation & LOCK_SH) != 0) {
         fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0 && errno == ENOENT)
+            fd = open (store->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
     if (fd < 0) {
         fail (path, error);
         return -1;

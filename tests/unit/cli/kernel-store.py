@@ -538,6 +538,32 @@ def check_unreadable(store):
     check(store.ok("check") == "all is as it was added\n", "damaged")
 
 
+def check_read_only(store):
+    """a store that cannot be written to can be used, with or without its locks; what would change it says why not"""
+    store.ok("add", put_deb(store.folder / "a.deb", package_files(CLOUD)))
+    somebody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}     # root may write everywhere
+    store.folder.chmod(0o755)
+    folders = [store.root, *(each for each in store.root.rglob("*") if each.is_dir() and not each.is_symlink())]
+    for with_locks in (True, False):
+        if not with_locks:
+            for each in store.root.glob("*.lock"):
+                each.unlink()
+        for each in folders:
+            each.chmod(0o555)
+        try:
+            for words in (("list",), ("path", "debian-6.1"), ("check",)):
+                code, out, err = store.run("kernel", *words, **somebody)
+                check(code == 0 and out != "" and err == "", (with_locks, words, code, out, err))
+            code, out, err = store.run("inspect", "--json", "debian-6.1", **somebody)
+            check(json.loads(out)["release"] == CLOUD and err == "", (code, out, err))
+            for words in (("add", "a.deb"), ("remove", "debian-6.1")):
+                check_line(store.run("kernel", *words, **somebody), HOST, r'vmm kernel: kernel store: "\S+": Permission denied')
+        finally:
+            for each in folders:
+                each.chmod(0o755)
+    check(store.ok("check") == "all is as it was added\n" and len(store.entries()) == 1, "changed")
+
+
 def check_together(store):
     """eight add at once, and others look: nobody sees half a kernel"""
     debs = [put_deb(store.folder / f"{n}.deb", package_files(f"6.{n % 6}.0-amd64", 200)) for n in range(8)]
@@ -635,9 +661,9 @@ def check_real(store):
     return None
 
 
-CHECKS = [check_names, check_sources, check_odd_archive, check_links, check_one_module, check_several, check_name, check_dashes, check_use, check_config, check_empty, check_mistakes,
-          check_damaged_kernel, check_damaged_link, check_repair, check_check_json, check_damaged_index, check_damaged_both,
-          check_unreadable, check_together, check_replaced, check_killed, check_moved, check_real]
+CHECKS = [check_names, check_sources, check_odd_archive, check_links, check_one_module, check_several, check_name, check_dashes, check_use,
+          check_config, check_empty, check_mistakes, check_damaged_kernel, check_damaged_link, check_repair, check_check_json, check_damaged_index,
+          check_damaged_both, check_unreadable, check_read_only, check_together, check_replaced, check_killed, check_moved, check_real]
 
 
 def main():
