@@ -117,10 +117,14 @@ report_command_to_json (const VmmRunResult *result)
                       "files_failed", result->files_failed);
 }
 
-/* Whether @path names something to write to, which must not be replaced by a file. Behind /dev/stdout may be
- * a file; but what is in /dev/shm is one like any other. */
-static bool
-is_sink (const char *path)
+/**
+ * report_is_sink:
+ *
+ * Returns: whether @path names something to write to, which must not be replaced by a file. Behind
+ * /dev/stdout may be a file; but what is in /dev/shm is one like any other
+ */
+bool
+report_is_sink (const char *path)
 {
     bool shared = g_str_has_prefix (path, "/dev/shm/");
     struct stat st;
@@ -157,8 +161,8 @@ write_to_sink (const char *path, const char *text, GError **error)
 bool
 report_write_text (const char *option, const char *path, const char *text, GError **error)
 {
-    bool ok =
-        is_sink (path) ? write_to_sink (path, text, error) : write_file (path, text, 0666, true, NULL, error);
+    bool ok = report_is_sink (path) ? write_to_sink (path, text, error)
+                                    : write_file (path, text, 0666, true, NULL, error);
 
     if (!ok)
         g_prefix_error (error, "%s \"%s\": ", option, path);
@@ -196,7 +200,7 @@ report_check_path (const char *option, const char *path, GError **error)
         wrong = "this is a directory: name a file in it";
     else if (!g_file_test (folder, G_FILE_TEST_IS_DIR))
         wrong = "its folder does not exist";
-    else if (is_sink (path))
+    else if (report_is_sink (path))
         wrong = access (path, W_OK) != 0 ? g_strerror (errno) : NULL;
     else if (access (folder, W_OK) != 0)
         wrong = "its folder cannot be written to";

@@ -14,6 +14,7 @@
 #include "budget.h"
 #include "columns.h"
 #include "judge.h"
+#include "lines.h"
 #include "live.h"
 #include "options.h"
 #include "plain.h"
@@ -32,12 +33,16 @@
 #include "test-options.h"
 #include "worker.h"
 
+/* How long somebody who has sent a signal waits for one who reads the summary. */
+#define MAX_LAST_WORDS_SECONDS 5
+
 typedef struct {
     TestOptions options;
     char **command_line;
     FILE *out; /* what people read; NULL: nothing is to be read */
     TestPlainStyle style;
-    TestLive *live; /* NULL: no terminal to draw on */
+    TestLive *live;   /* NULL: no terminal to draw on */
+    TestLines *lines; /* NULL: there is one */
     TestPool *pool;
     int64_t start_us;
 } Session;
@@ -45,12 +50,10 @@ typedef struct {
 static void
 say (Session *session, char *lines)
 {
-    if (session->out != NULL && session->live != NULL) {
+    if (session->live != NULL)
         test_live_say (session->live, lines);
-    } else if (session->out != NULL) {
-        fprintf (session->out, "%s\n", lines);
-        fflush (session->out);
-    }
+    else if (session->lines != NULL)
+        test_lines_say (session->lines, lines);
     g_free (lines);
 }
 
@@ -88,8 +91,11 @@ static int64_t
 on_draw (void *user, int64_t now_us)
 {
     Session *session = user;
-    TestLiveState state = {.running = test_pool_get_running (session->pool), .start_us = session->start_us};
+    TestLiveState state;
 
+    if (session->live == NULL)
+        return test_lines_draw (session->lines, now_us);
+    state = (TestLiveState){.running = test_pool_get_running (session->pool), .start_us = session->start_us};
     test_pool_count (session->pool, &state.n_ended, &state.n_jobs, &state.n_bad);
     return test_live_draw (session->live, &state, now_us);
 }
@@ -121,11 +127,13 @@ open_view (Session *session)
         return;
     session->out = out;
     session->style.colours = cli_colours_wanted (out);
+    fflush (out);
     if (isatty (fd) && tcgetpgrp (fd) == getpgrp () && term != NULL && strcmp (term, "dumb") != 0) {
-        fflush (out);
         session->live = test_live_new (fd, session->style.colours);
         session->style.columns = test_live_columns (session->live);
         session->style.marks = test_columns_utf8_wanted ();
+    } else {
+        session->lines = test_lines_new (fd);
     }
 }
 
@@ -143,8 +151,9 @@ make_pool (Session *session, const GPtrArray *runs)
                                   .results = options->results};
     TestPoolView view = {.step = on_step, .ended = on_ended, .note = on_note};
 
-    if (session->live != NULL) {
+    if (session->out != NULL)
         view.draw = on_draw;
+    if (session->live != NULL) {
         view.resized = on_resized;
         view.continued = on_continued;
     }
@@ -163,8 +172,6 @@ write_report (const TestReportOption *report, const json_t *document, GError **e
                                 {"html", test_report_html}};
     g_autofree char *text = NULL;
 
-    if (report->path == NULL)
-        return true;
     for (size_t i = 0; i < TEST_N_REPORTS; i++) {
         if (strcmp (makers[i].option, report->option) == 0)
             text = makers[i].make (document);
@@ -177,23 +184,23 @@ write_report (const TestReportOption *report, const json_t *document, GError **e
     return false;
 }
 
-/* Returns: false when one of them could not be written; the others are. */
-static bool
-write_reports (const Session *session, const json_t *document)
+/* @sinks: those that somebody has to read, and not those that are files; @wrong: gets a line for each that
+ * could not be written. */
+static void
+write_reports (const Session *session, const json_t *document, bool sinks, GPtrArray *wrong)
 {
     TestReportOption reports[TEST_N_REPORTS];
-    bool ok = true;
 
     test_options_reports (&session->options, reports);
     for (size_t i = 0; i < TEST_N_REPORTS; i++) {
+        const char *path = reports[i].path;
         g_autoptr (GError) error = NULL;
 
-        if (write_report (&reports[i], document, &error))
+        if (path == NULL || (strcmp (path, TEST_STDOUT) == 0 || report_is_sink (path)) != sinks)
             continue;
-        options_say (false, error->message);
-        ok = false;
+        if (!write_report (&reports[i], document, &error))
+            g_ptr_array_add (wrong, g_strdup (error->message));
     }
-    return ok;
 }
 
 static void
@@ -237,11 +244,49 @@ make_document (const Session *session, json_t *results, const char *started)
     return test_document_new (results, &facts);
 }
 
+static volatile sig_atomic_t code_of_late_end;
+
+static void
+on_late (int signal)
+{
+    _exit (code_of_late_end);
+}
+
+/* Whoever has sent a signal has an end, also where nobody reads what is still to be said. */
+static void
+end_in_time (const TestPool *pool, int code)
+{
+    const struct sigaction action = {.sa_handler = on_late};
+    int64_t seconds = (test_pool_get_end_time (pool) - g_get_monotonic_time ()) / G_TIME_SPAN_SECOND;
+    sigset_t set;
+
+    code_of_late_end = code;
+    sigaction (SIGALRM, &action, NULL);
+    sigemptyset (&set);
+    sigaddset (&set, SIGALRM);
+    sigprocmask (SIG_UNBLOCK, &set, NULL);
+    alarm ((unsigned)CLAMP (seconds, 1, MAX_LAST_WORDS_SECONDS));
+}
+
+/* What is written here may have to wait for somebody who reads it: signals end it. */
+static void
+say_results (Session *session, const json_t *document, GPtrArray *wrong)
+{
+    g_clear_pointer (&session->live, test_live_free);
+    g_clear_pointer (&session->lines, test_lines_free);
+    print_summary (session, document);
+    print_annotations (session, document);
+    write_reports (session, document, true, wrong);
+    for (guint i = 0; i < wrong->len; i++)
+        options_say (false, g_ptr_array_index (wrong, i));
+}
+
 static int
 make_runs (Session *session, const GPtrArray *runs)
 {
     g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
     g_autofree char *started = g_date_time_format_iso8601 (now);
+    g_autoptr (GPtrArray) wrong = g_ptr_array_new_with_free_func (g_free);
     json_t *document, *results;
     int signal_number, code;
 
@@ -249,19 +294,18 @@ make_runs (Session *session, const GPtrArray *runs)
     open_view (session);
     session->pool = make_pool (session, runs);
     signal_number = test_pool_run (session->pool);
-    g_clear_pointer (&session->live, test_live_free);
     results = test_pool_get_results (session->pool);
     code = test_judge_all (results, signal_number);
     document = make_document (session, results, started);
-    print_summary (session, document);
-    print_annotations (session, document);
-    if (!write_reports (session, document) && code == 0)
-        code = TEST_EXIT_NOT_JUDGED;
+    write_reports (session, document, false, wrong);
+    if (signal_number != 0)
+        end_in_time (session->pool, code);
+    /* Signals have waited until the files were written. */
+    g_clear_pointer (&session->pool, test_pool_free);
+    say_results (session, document, wrong);
     json_decref (document);
     json_decref (results);
-    /* Signals have waited until the reports were written. */
-    g_clear_pointer (&session->pool, test_pool_free);
-    return code;
+    return wrong->len > 0 && code == 0 ? TEST_EXIT_NOT_JUDGED : code;
 }
 
 /* Returns: the exit code; what was cut off is no list, and no schema. */

@@ -12,9 +12,9 @@
  * Whatever ends the pool early, a signal or a failure, ends it the same way: nothing more is started, the
  * workers are asked to end and killed when they do not, and each job has a result in the end.
  *
- * A worker that is late is killed. But a pool that was stopped itself (Ctrl-Z), or that had to wait for
- * somebody who reads its lines, is the one who is late: what workers had to say waits in their pipes then,
- * and they have time to say it.
+ * A worker that is late is killed. But a pool that was stopped itself (Ctrl-Z), or that had to wait for a
+ * terminal, is the one who is late: what workers had to say waits in their pipes then, and they have time to
+ * say it.
  */
 #include "pool.h"
 
@@ -53,7 +53,8 @@ struct _TestPool {
     bool noted_cpus, noted_memory;
     int signal_fd;
     sigset_t old_mask;
-    int signal;    /* that stopped it; 0: none */
+    int signal; /* that stopped it; 0: none */
+    int64_t signal_us;
     char *stopped; /* why nothing more is started; NULL: it goes on */
     int64_t now_us;
 };
@@ -399,6 +400,7 @@ on_signal (TestPool *pool, int signal)
         signal_running (pool, SIGKILL);
     if (pool->signal == 0) {
         pool->signal = signal;
+        pool->signal_us = pool->now_us;
         g_clear_pointer (&pool->stopped, g_free);
         stop (pool, g_strdup_printf ("vmm test was stopped by SIG%s", sigabbrev_np (signal)));
     }
@@ -495,6 +497,17 @@ test_pool_run (TestPool *pool)
         reap (pool);
     }
     return pool->signal;
+}
+
+/**
+ * test_pool_get_end_time:
+ *
+ * Returns: when all has to be over because of a signal, as g_get_monotonic_time()
+ */
+int64_t
+test_pool_get_end_time (const TestPool *pool)
+{
+    return pool->signal != 0 ? pool->signal_us + pool->options.grace_us : G_MAXINT64;
 }
 
 /**

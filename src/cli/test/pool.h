@@ -63,6 +63,7 @@ TestPool *test_pool_new (const GPtrArray *runs, const TestPoolOptions *options, 
                          void *user);
 void test_pool_free (TestPool *pool);
 int test_pool_run (TestPool *pool);
+int64_t test_pool_get_end_time (const TestPool *pool);
 json_t *test_pool_get_results (const TestPool *pool);
 const GPtrArray *test_pool_get_running (const TestPool *pool);
 void test_pool_count (const TestPool *pool, unsigned *ret_ended, unsigned *ret_total, unsigned *ret_bad);

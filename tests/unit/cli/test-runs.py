@@ -407,9 +407,72 @@ def check_closed_reader(bench):
     check(process.returncode == 0 and json.loads((bench.folder / "closed.json").read_text()), process.returncode)
 
 
+class FullPipe:
+    """A pipe that takes nothing more, and that nobody reads."""
+
+    def __enter__(self):
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)
+        for size in (65536, 1):
+            try:
+                while True:
+                    os.write(self.writer, b"x" * size)
+            except BlockingIOError:
+                pass
+        os.set_blocking(self.writer, True)
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.reader)
+        os.close(self.writer)
+
+
+def end_full(bench, number, until, *arguments, **more):
+    """Sends a signal to one that has nobody who reads, once there is what it waits for. Returns its exit code."""
+    with FullPipe() as pipe:
+        process = bench.start(*arguments, **{"stdout": pipe.writer, "stderr": subprocess.DEVNULL, **more})
+        bench.wait_until(until, "what is done without a reader")
+        begin = time.monotonic()
+        process.send_signal(number)
+        try:
+            code = process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        check(time.monotonic() - begin < 10, "it took %.1f s" % (time.monotonic() - begin))
+        check(os.get_blocking(pipe.writer), "the pipe of others was changed")
+    bench.check_nothing_left()
+    return code
+
+
+def check_full_pipe(bench):
+    """nobody waits for a reader that does not read: runs go on, and a signal ends them in time"""
+    command = ["good.test", "idle.test", "--jobs", "1", "--verbose"]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        code = end_full(bench, number, lambda: list(bench.tmp.rglob("socket")), *command, "--json", "full.json")
+        runs = json.loads((bench.folder / "full.json").read_text())["runs"]
+        check(code == 128 + number and runs[0]["status"] == "pass" and number.name in runs[-1]["reason"], (code, runs))
+        (bench.folder / "full.json").unlink()
+    # All has been done, and the summary has to wait: for a reader, or for a signal.
+    code = end_full(bench, signal.SIGTERM, (bench.folder / "full.json").exists, "good.test", "--json", "full.json")
+    check(code == -signal.SIGTERM, code)
+    code = end_full(bench, signal.SIGTERM, lambda: list(bench.tmp.rglob("socket")), "idle.test", "--json", "-")
+    check(code == 128 + signal.SIGTERM, code)
+    with FullPipe() as pipe:
+        process = bench.start("good.test", "bad.test", "--json", "read.json", stdout=pipe.writer, stderr=subprocess.DEVNULL)
+        bench.wait_until((bench.folder / "read.json").exists, "the report")
+        os.close(pipe.writer)
+        pipe.writer = os.dup(pipe.reader)
+        out = b""
+        while part := os.read(pipe.reader, 65536):
+            out += part
+        check(process.wait(timeout=PATIENCE) == 1 and re.search(rb"xPASS  good .*\nFAIL  bad .*\n(.*\n)*2 runs in ", out), out[-500:])
+
+
 CHECKS = [check_exit_codes, check_errors, check_lines, check_reports, check_stdout, check_places, check_shared_memory, check_list, check_overrides, check_repeat, check_retries,
           check_fail_fast, check_budget, check_signals, check_kill, check_kill_anywhen, check_starved, check_dead_worker, check_terminal, check_interrupt,
-          check_ignored, check_closed_reader]
+          check_ignored, check_closed_reader, check_full_pipe]
 
 
 def main():
