@@ -56,9 +56,12 @@ boot_and_report (Boot *boot)
     g_autoptr (GError) error = NULL;
     g_autoptr (GError) report_error = NULL;
     Session session = {.config = boot->config, .out_fd = STDOUT_FILENO};
-    const VmmVerdict *verdict = session_run (&session, &error);
-    int code = verdict != NULL ? verdict->exit_code : vmm_exit_code_for_error (error);
+    const VmmVerdict *verdict;
+    int code;
 
+    options_allow_closed_stdout ();
+    verdict = session_run (&session, &error);
+    code = verdict != NULL ? verdict->exit_code : vmm_exit_code_for_error (error);
     if (verdict != NULL)
         session_tell (&session, verdict);
     else

@@ -211,6 +211,7 @@ set_streams (Run *run)
     const char *term = g_getenv ("TERM");
     unsigned columns = 80, rows = 24;
 
+    options_allow_closed_stdout ();
     vmm_run_set_streams (run->run, has_input ? STDIN_FILENO : -1, STDOUT_FILENO, STDERR_FILENO);
     if (run->no_tty || !terminal_is_ours () || !isatty (STDOUT_FILENO))
         return;

@@ -19,13 +19,16 @@ static const struct {
     {"record", cmd_record}, {"run", cmd_run},         {"test", cmd_test},
 };
 
-/* Where one is closed, the next file to be opened would take its number, and the guest's output or input. */
+/* Where one is closed, the next file to be opened would take its number, and the guest's output or input.
+ * What stands in for standard output takes nothing: whoever wanted something that is printed there is to be
+ * told.
+ */
 static void
 fill_standard_fds (void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl (fd, F_GETFD) < 0 && errno == EBADF)
-            (void)!open ("/dev/null", O_RDWR);
+            (void)!open ("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
     }
 }
 

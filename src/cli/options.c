@@ -2,11 +2,13 @@
 #include "options.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "kernel-store.h"
 
@@ -274,6 +276,23 @@ options_check_verb (const char *verb, const OptionsOfVerb *options, size_t n, GE
         return false;
     }
     return true;
+}
+
+/**
+ * options_allow_closed_stdout:
+ *
+ * For a machine that may speak to nobody: where standard output was closed, it is thrown away from now on.
+ */
+void
+options_allow_closed_stdout (void)
+{
+    int flags = fcntl (STDOUT_FILENO, F_GETFL);
+    int null = flags >= 0 && (flags & O_ACCMODE) == O_RDONLY ? open ("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+
+    if (null < 0)
+        return;
+    dup2 (null, STDOUT_FILENO);
+    close (null);
 }
 
 /**

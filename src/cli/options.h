@@ -33,6 +33,7 @@ void options_drop_separator (int *argc, char **argv);
 bool options_check_verb (const char *verb, const OptionsOfVerb *options, size_t n, GError **error);
 bool options_find_kernel (const char *value, char **ret_path, GError **error);
 int options_take_signals (void);
+void options_allow_closed_stdout (void);
 void options_say (bool raw, const char *text);
 int64_t options_now_ns (void);
 

@@ -181,6 +181,16 @@ write_json (const char *path, json_t *json, GError **error)
     return report_write_text ("json", path, text, error);
 }
 
+/* What stands in for it, as main.c puts it there, could be opened by that name and written to. */
+static bool
+is_closed_stdout (const char *path)
+{
+    static const char *const names[] = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", NULL};
+    int flags = fcntl (STDOUT_FILENO, F_GETFL);
+
+    return g_strv_contains (names, path) && (flags < 0 || (flags & O_ACCMODE) == O_RDONLY);
+}
+
 /**
  * report_check_path:
  * @option: what asked for it: "json"
@@ -200,6 +210,8 @@ report_check_path (const char *option, const char *path, GError **error)
         wrong = "this is a directory: name a file in it";
     else if (!g_file_test (folder, G_FILE_TEST_IS_DIR))
         wrong = "its folder does not exist";
+    else if (is_closed_stdout (path))
+        wrong = g_strerror (EBADF);
     else if (report_is_sink (path))
         wrong = access (path, W_OK) != 0 ? g_strerror (errno) : NULL;
     else if (access (folder, W_OK) != 0)

@@ -225,6 +225,7 @@ cmd_record (int argc, char **argv)
     record.record = test_record_new ();
     if (parse_arguments (&record, argc, argv, &error)) {
         test_record_keep_secrets (record.record, record.passwords);
+        options_allow_closed_stdout ();
         record.relay = relay_new (STDOUT_FILENO, on_output, &record, &error);
     }
     if (record.relay != NULL) {

@@ -249,7 +249,34 @@ def check_disk_options(vmm, folder):
     return "it made a disk all the same" if (folder / "new").exists() else None
 
 
-CHECKS = [check_no_device, check_no_permission, check_unwritable, check_two_wrongs, check_informative, check_disk_options]
+def check_closed_output(vmm, folder):
+    """what was asked for and cannot be printed, because standard output is closed, is no success"""
+    scenario = folder / "closed.test"
+    scenario.write_text("[machine]\nkernel = %s\n" % (folder / "guest"), encoding="utf-8")
+    environment = {**os.environ, "XDG_DATA_HOME": str(folder / "data")}
+    for arguments, code in ((["test", "--list", str(scenario)], 125), (["test", "--list", "--json", "-", str(scenario)], 125),
+                             (["test", "--schema"], 125), (["test", "-q", "--json", "-", "--only", "none", str(scenario)], 125),
+                             (["kernel", "list", "--json"], HOST_ERROR), (["doctor", "--json", "--no-speed"], HOST_ERROR),
+                             (["inspect", "--json", str(folder / "guest")], HOST_ERROR),
+                             (["--version"], HOST_ERROR), (["--print-cmdline"], HOST_ERROR), (["--json", "/dev/stdout"], USAGE)):
+        done = subprocess.run([vmm, *arguments], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+                              env=environment, preexec_fn=lambda: os.close(1))
+        if done.returncode != code or "Bad file descriptor" not in done.stderr:
+            return "%s: exit code %d, %r" % (arguments, done.returncode, done.stderr)
+    return None
+
+
+def check_closed_console(vmm, folder):
+    """a machine may speak to a standard output that is closed"""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "SKIP no access to /dev/kvm"
+    done = subprocess.run([vmm], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+                          preexec_fn=lambda: os.close(1))
+    return "exit code %d, %r" % (done.returncode, done.stderr) if done.returncode or "lost" in done.stderr else None
+
+
+CHECKS = [check_no_device, check_no_permission, check_unwritable, check_two_wrongs, check_informative, check_closed_output, check_closed_console,
+          check_disk_options]
 
 
 def main():
