@@ -7,7 +7,8 @@
  *
  * Machines run at the same time as far as the budgets of virtual CPUs and of memory go, in the order of the
  * scenarios. Where the next one does not fit, one behind it may, but not for ever: a large one that has been
- * passed over often enough has the next turn. One that is larger than a budget has all of it, alone.
+ * passed over often enough has the next turn. One that is larger than a budget has all of it, alone. And
+ * where the host has no descriptors or no processes for one more, that one waits until another has ended.
  *
  * Whatever ends the pool early, a signal or a failure, ends it the same way: nothing more is started, the
  * workers are asked to end and killed when they do not, and each job has a result in the end.
@@ -50,6 +51,7 @@ struct _TestPool {
     unsigned n_bad;
     unsigned cpus;   /* in use */
     uint64_t memory; /* in use */
+    bool crowded;    /* the host has no room for one more, until one has ended */
     bool noted_cpus, noted_memory;
     int signal_fd;
     sigset_t old_mask;
@@ -258,11 +260,13 @@ make_folder (const TestPool *pool, const TestJob *job, GError **error)
     return NULL;
 }
 
+/* Returns: (nullable): NULL with an error, and without one when the job has to wait. */
 static TestChild *
 fork_worker (TestPool *pool, const TestJob *job, GError **error)
 {
     g_autoptr (GError) wrong = NULL;
     g_autofree char *folder = make_folder (pool, job, &wrong);
+    TestChild *child = NULL;
     int64_t seconds = job->run->timeout_us / SECOND + 2 * pool->options.overtime_us / SECOND + 1;
     const TestChildSetup setup = {.worker = pool->options.worker,
                                   .run = job->run,
@@ -272,10 +276,13 @@ fork_worker (TestPool *pool, const TestJob *job, GError **error)
                                   .close_parents = close_parents,
                                   .user = pool};
 
-    if (wrong == NULL)
-        return test_child_start (&setup, error);
-    g_propagate_error (error, g_steal_pointer (&wrong));
-    return NULL;
+    if (wrong == NULL) {
+        child = test_child_start (&setup, &wrong);
+        pool->crowded = child == NULL && pool->running->len > 0;
+    }
+    if (wrong != NULL && !pool->crowded)
+        g_propagate_error (error, g_steal_pointer (&wrong));
+    return child;
 }
 
 static void
@@ -284,6 +291,8 @@ start (TestPool *pool, TestJob *job)
     g_autoptr (GError) error = NULL;
     TestChild *child = fork_worker (pool, job, &error);
 
+    if (pool->crowded)
+        return;
     if (child == NULL) {
         conclude (pool, job, test_result_without_worker (job->run, "host-error", error->message, 0));
         return;
@@ -334,7 +343,8 @@ start_waiting (TestPool *pool)
     while (pool->first < pool->jobs->len &&
            ((TestJob *)g_ptr_array_index (pool->jobs, pool->first))->state == TEST_JOB_ENDED)
         pool->first++;
-    for (guint i = pool->first; i < pool->jobs->len && pool->cpus < pool->options.cpus; i++) {
+    for (guint i = pool->first; i < pool->jobs->len && pool->cpus < pool->options.cpus && !pool->crowded;
+         i++) {
         TestJob *job = g_ptr_array_index (pool->jobs, i);
 
         if (job->state != TEST_JOB_WAITING)
@@ -364,6 +374,7 @@ reap (TestPool *pool)
             continue;
         }
         g_ptr_array_remove_index (pool->running, i);
+        pool->crowded = false;
         pool->cpus -= job->cpus;
         pool->memory -= job->memory;
         conclude (pool, job, test_job_end (job, status, pool->stopped));

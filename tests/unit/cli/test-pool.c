@@ -569,6 +569,43 @@ Test (pool, gaps_are_filled_but_not_for_ever)
     cr_expect (large < last, "the large one had to wait for all");
 }
 
+/* So many descriptors more than there are, until the process ends. */
+static void
+leave_descriptors (unsigned n)
+{
+    rlim_t all = count_fds () - 3 + n; /* without "." and "..", and the one that is open for it */
+    struct rlimit limit = {.rlim_cur = all, .rlim_max = all};
+
+    setrlimit (RLIMIT_NOFILE, &limit);
+}
+
+Test (pool, who_has_no_descriptors_waits_for_those_of_others)
+{
+    g_autoptr (Rig) rig = rig_new ();
+
+    for (unsigned i = 0; i < 12; i++)
+        add (rig, "a", "busy", 1);
+    rig->options.cpus = 12;
+    leave_descriptors (1 + 3 * 2 + 2); /* signals, three that run, and half of what a start needs */
+    rig_run (rig);
+    for (size_t i = 0; i < 12; i++)
+        expect (rig, i, "pass", "passed", "because");
+    cr_expect_leq (shared->most_runs, 4);
+    cr_expect_geq (shared->most_runs, 2, "nothing ran at the same time");
+}
+
+Test (pool, a_host_without_descriptors_is_told)
+{
+    g_autoptr (Rig) rig = rig_new ();
+
+    add (rig, "a", "pass", 1);
+    add (rig, "b", "pass", 1);
+    leave_descriptors (1 + 3);
+    rig_run (rig);
+    expect (rig, 0, "error", "host-error", "a pipe for the run: Too many open files");
+    expect (rig, 1, "error", "host-error", "a pipe for the run");
+}
+
 Test (pool, repeats_are_numbered)
 {
     g_autoptr (Rig) rig = rig_new ();
