@@ -71,12 +71,15 @@ on_ended (void *user, const TestJob *job, const json_t *result, bool again)
 {
     Session *session = user;
     char *words = test_plain_words (result, &session->style);
+    char *log = test_plain_log (result, &session->style);
 
     /* Of many that were not made, one line at the end tells. */
     if (test_result_status (result) != TEST_STATUS_SKIP || session->options.verbose)
         say (session, test_plain_ended (result, again, &session->style));
     if (words != NULL)
         say (session, words);
+    if (log != NULL)
+        say (session, log);
 }
 
 static void

@@ -106,6 +106,28 @@ test_plain_words (const json_t *result, const TestPlainStyle *style)
 }
 
 /**
+ * test_plain_log:
+ * @result: of any type
+ *
+ * Returns: (transfer full) (nullable): a line without a newline, where not all of a log could be written
+ */
+char *
+test_plain_log (const json_t *result, const TestPlainStyle *style)
+{
+    const json_t *consoles = json_object_get (result, "consoles");
+    g_autofree char *title = test_result_title (result);
+
+    for (size_t i = 0; i < json_array_size (consoles); i++) {
+        g_autofree char *wrong = test_text_line_of (json_array_get (consoles, i), "log_error");
+        g_autofree char *text = g_strdup_printf ("%s: %s", title, wrong);
+
+        if (*wrong != '\0')
+            return test_plain_note (text, style);
+    }
+    return NULL;
+}
+
+/**
  * test_plain_step:
  * @state: "passed" or "failed"
  *

@@ -24,6 +24,7 @@ typedef struct {
 
 char *test_plain_ended (const json_t *result, bool again, const TestPlainStyle *style);
 char *test_plain_words (const json_t *result, const TestPlainStyle *style);
+char *test_plain_log (const json_t *result, const TestPlainStyle *style);
 char *test_plain_step (const TestJob *job, const char *state, double t, const TestPlainStyle *style);
 char *test_plain_note (const char *text, const TestPlainStyle *style);
 

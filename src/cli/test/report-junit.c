@@ -214,6 +214,22 @@ append_consoles (GString *xml, const json_t *result)
     append_element (xml, "      ", "system-out", text->str);
 }
 
+/* What says nothing of what is tested. */
+static void
+append_notes (GString *xml, const json_t *result)
+{
+    const json_t *notes = json_object_get (result, "notes");
+    g_autoptr (GString) text = g_string_new (NULL);
+
+    for (size_t i = 0; i < json_array_size (notes); i++) {
+        const char *note = json_string_value (json_array_get (notes, i));
+        g_autofree char *line = note != NULL ? test_text_clean (note, strlen (note)) : g_strdup ("");
+
+        g_string_append_printf (text, "%s\n", line);
+    }
+    append_element (xml, "      ", "system-err", text->str);
+}
+
 static void
 append_case (GString *xml, const json_t *result)
 {
@@ -227,6 +243,7 @@ append_case (GString *xml, const json_t *result)
     g_string_append (xml, ">\n");
     append_outcome (xml, result);
     append_consoles (xml, result);
+    append_notes (xml, result);
     g_string_append (xml, "    </testcase>\n");
 }
 

@@ -145,6 +145,7 @@ test_console_free (TestConsole *console)
     vmm_kernel_log_free (console->log);
     test_shell_free (console->shell);
     g_free (console->log_path);
+    g_free (console->log_error);
     g_free (console->name);
     g_free (console);
 }
@@ -158,8 +159,9 @@ write_log (TestConsole *console, const uint8_t *data, size_t len)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            g_ptr_array_add (console->worker->notes, g_strdup_printf ("\"%s\" is cut short: %s",
-                                                                      console->log_path, g_strerror (errno)));
+            console->log_error =
+                g_strdup_printf ("\"%s\" is cut short: %s", console->log_path, g_strerror (errno));
+            g_ptr_array_add (console->worker->notes, g_strdup (console->log_error));
             close_fd (&console->log_fd);
             return;
         }

@@ -34,6 +34,7 @@ typedef struct _TestWorker TestWorker;
  * @settled: it was quiet, and its patterns know
  * @at_line_end: nothing follows the last newline
  * @shell: (nullable): of the command that was typed at it
+ * @log_error: (nullable): why the log is cut short
  * @last_us: when it last said something; 0: never
  * @fail_line: where what decided the verdict was said; 0: nowhere
  */
@@ -51,6 +52,7 @@ typedef struct {
     VmmKernelLog *log;
     TestShell *shell;
     char *log_path;
+    char *log_error;
     int log_fd;
     bool asks;
     bool settled;

@@ -116,6 +116,7 @@ consoles_to_json (const TestWorker *worker)
         json_object_set_new (json, "name", text (console->name));
         json_object_set_new (json, "fail_line", line > 0 ? json_integer ((json_int_t)line) : json_null ());
         json_object_set_new (json, "log", text (console->log_path));
+        json_object_set_new (json, "log_error", text (console->log_error));
         json_array_append_new (consoles, json);
     }
     return consoles;

@@ -107,6 +107,8 @@ def check_junit(reports):
     check(found["known"].find("skipped").get("message").startswith("known failure: the driver of 6.1 is broken, see bug 12: Kernel panic"), "known")
     check(found["mended"].find("failure").get("type") == "xpass", "an unexpected pass is no failure")
     check(found["no-host"].find("error").get("type") == "host-error", "no error")
+    notes = found["ends-early"].find("system-err").text
+    check(notes.startswith("the log is cut short: ") and notes.count("\n") == 1 and bad.find("system-err") is None, notes)
     retried = found["network"].find("flakyFailure")
     check(retried.get("type") == "timeout" and retried.find("stackTrace").text and retried.find("system-out").text == "waiting\n", "flaky")
     check(found["network"].find("failure") is None, "flaky counts as failed")

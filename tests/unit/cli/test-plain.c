@@ -66,6 +66,19 @@ Test (plain, words_of_a_worker)
     json_decref (result);
 }
 
+Test (plain, a_log_that_is_cut_short)
+{
+    json_t *result =
+        json_pack ("{s:s, s:[{s:s, s:n}, {s:s, s:s}, {s:s, s:s}]}", "name", "smoke", "consoles", "log", "a",
+                   "log_error", "log", "b", "log_error", "\"b\" is cut\nshort", "log", "c", "log_error", "c");
+    g_autofree char *line = test_plain_log (result, &bare);
+
+    cr_expect_str_eq (line, "note: smoke: \"b\" is cut short", "\"%s\"", line);
+    json_object_clear (result);
+    cr_expect_null (test_plain_log (result, &bare));
+    json_decref (result);
+}
+
 Test (plain, steps)
 {
     g_autoptr (TestRun) run = test_run_new ();

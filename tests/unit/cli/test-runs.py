@@ -9,6 +9,7 @@ import os
 import pty
 import random
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -407,6 +408,16 @@ def check_closed_reader(bench):
     check(process.returncode == 0 and json.loads((bench.folder / "closed.json").read_text()), process.returncode)
 
 
+def check_full_disk(bench):
+    """a log that is cut short is told where people and machines look, in one line"""
+    bench.put("talk", "[machine]\nkernel = %s/garbage.elf\nmem = 32M\n" % bench.guests)
+    _, out, err = bench.run("talk.test", "--results", "small", "--junit", "/dev/stderr",
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)))
+    told = re.findall(r'^note: talk: "small/talk[^"]*" is cut short: File too large$', out, re.M)
+    check(len(told) == 1 and re.match(r"\w+ +talk .*\nnote: talk: ", out), out)
+    check("is cut short" in xml.etree.ElementTree.fromstring(err).find(".//system-err").text, err)
+
+
 class FullPipe:
     """A pipe that takes nothing more, and that nobody reads."""
 
@@ -472,7 +483,7 @@ def check_full_pipe(bench):
 
 CHECKS = [check_exit_codes, check_errors, check_lines, check_reports, check_stdout, check_places, check_shared_memory, check_list, check_overrides, check_repeat, check_retries,
           check_fail_fast, check_budget, check_signals, check_kill, check_kill_anywhen, check_starved, check_dead_worker, check_terminal, check_interrupt,
-          check_ignored, check_closed_reader, check_full_pipe]
+          check_ignored, check_closed_reader, check_full_disk, check_full_pipe]
 
 
 def main():
