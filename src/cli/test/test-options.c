@@ -215,6 +215,10 @@ test_options_parse (TestOptions *options, int argc, char *const *argv, GError **
     g_option_context_add_main_entries (context, entries, NULL);
     if (!parse (context, argc, argv, error))
         return false;
+    if (kernel != NULL && *kernel == '\0') {
+        g_set_error_literal (error, VMM_ERROR, VMM_ERROR_USAGE, "kernel \"\": give the name of a file");
+        return false;
+    }
     if (kernel != NULL)
         options->load.machine = add_kernel (options->load.machine, kernel);
     return check (options, memory, scale, error);

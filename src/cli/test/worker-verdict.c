@@ -277,6 +277,7 @@ describe_early_end (const TestWorker *worker)
     const TestStep *step = test_worker_step (worker);
     const TestCommandEnd *command = &worker->command_end;
     const char *reason = worker->end.reason;
+    g_autofree char *number = NULL;
 
     if (step == NULL)
         return g_strdup_printf ("%s before its command had ended", reason);
@@ -286,8 +287,12 @@ describe_early_end (const TestWorker *worker)
     if (worker->run->command == NULL && command->end == VMM_COMMAND_SIGNALLED)
         return g_strdup_printf ("the guest's shell was ended by signal %d before step \"%s\" had passed",
                                 command->status, step->name);
+    /* "wait = exit N" has the number that the guest wrote, and not the code that comes of it. */
+    if (worker->end.kind == VMM_VERDICT_GUEST_EXIT)
+        number = g_strdup_printf (", but exit %d", worker->end.exit_code >> 1);
     if (worker->phase == TEST_PHASE_WAIT)
-        return g_strdup_printf ("step \"%s\": this is not what it waited for: %s", step->name, reason);
+        return g_strdup_printf ("step \"%s\": this is not what it waited for%s: %s", step->name,
+                                number != NULL ? number : "", reason);
     return g_strdup_printf ("%s before step \"%s\" had passed", reason, step->name);
 }
 

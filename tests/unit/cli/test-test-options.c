@@ -80,6 +80,7 @@ Test (test_options, what_makes_no_sense)
 {
     expect_wrong ("--quiet", "name a scenario");
     expect_wrong ("--nonsense a", "see vmm test --help");
+    expect_wrong ("--kernel= a", "kernel \"\": give the name of a file");
     expect_wrong ("--jobs many a", "see vmm test --help");
     expect_wrong ("--jobs -1 a", "jobs \"-1\": say a number from 0");
     expect_wrong ("--repeat -1 a", "repeat \"-1\"");

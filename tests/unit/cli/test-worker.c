@@ -34,8 +34,9 @@ Test (worker, debug_exit, .timeout = 60)
     expect_verdict (run, "passed", "");
     run = make_run ("debug-exit");
     add_wait (run, "end", TEST_WAIT_EXIT)->exit_value = 17;
-    expect_verdict (run, "ended",
-                    "step \"end\": this is not what it waited for: the guest ended the run with code 33");
+    expect_verdict (
+        run, "ended",
+        "step \"end\": this is not what it waited for, but exit 16: the guest ended the run with code 33");
 }
 
 Test (worker, ends_that_should_not_be, .timeout = 120)
