@@ -51,7 +51,7 @@ struct _TestPool {
     unsigned n_bad;
     unsigned cpus;   /* in use */
     uint64_t memory; /* in use */
-    bool crowded;    /* the host has no room for one more, until one has ended */
+    bool full;       /* none that waits can start before one has ended */
     bool noted_cpus, noted_memory;
     int signal_fd;
     sigset_t old_mask;
@@ -278,9 +278,9 @@ fork_worker (TestPool *pool, const TestJob *job, GError **error)
 
     if (wrong == NULL) {
         child = test_child_start (&setup, &wrong);
-        pool->crowded = child == NULL && pool->running->len > 0;
+        pool->full = child == NULL && pool->running->len > 0;
     }
-    if (wrong != NULL && !pool->crowded)
+    if (wrong != NULL && !pool->full)
         g_propagate_error (error, g_steal_pointer (&wrong));
     return child;
 }
@@ -291,7 +291,7 @@ start (TestPool *pool, TestJob *job)
     g_autoptr (GError) error = NULL;
     TestChild *child = fork_worker (pool, job, &error);
 
-    if (pool->crowded)
+    if (pool->full)
         return;
     if (child == NULL) {
         conclude (pool, job, test_result_without_worker (job->run, "host-error", error->message, 0));
@@ -340,11 +340,12 @@ start_waiting (TestPool *pool)
 {
     TestJob *blocked = NULL;
 
+    if (pool->full)
+        return;
     while (pool->first < pool->jobs->len &&
            ((TestJob *)g_ptr_array_index (pool->jobs, pool->first))->state == TEST_JOB_ENDED)
         pool->first++;
-    for (guint i = pool->first; i < pool->jobs->len && pool->cpus < pool->options.cpus && !pool->crowded;
-         i++) {
+    for (guint i = pool->first; i < pool->jobs->len && pool->cpus < pool->options.cpus && !pool->full; i++) {
         TestJob *job = g_ptr_array_index (pool->jobs, i);
 
         if (job->state != TEST_JOB_WAITING)
@@ -360,6 +361,8 @@ start_waiting (TestPool *pool)
         note_size (pool, job);
         start (pool, job);
     }
+    /* There may be thousands, and much happens in between: they are looked at once. */
+    pool->full = pool->running->len > 0;
 }
 
 static void
@@ -374,7 +377,7 @@ reap (TestPool *pool)
             continue;
         }
         g_ptr_array_remove_index (pool->running, i);
-        pool->crowded = false;
+        pool->full = false;
         pool->cpus -= job->cpus;
         pool->memory -= job->memory;
         conclude (pool, job, test_job_end (job, status, pool->stopped));
