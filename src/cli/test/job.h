@@ -37,7 +37,8 @@ typedef enum { TEST_JOB_WAITING, TEST_JOB_RUNNING, TEST_JOB_ENDED } TestJobState
  * @sent: (nullable): what the worker calls its result
  * @failed: (nullable): the last attempt that failed
  * @attempts: (nullable): the earlier ones
- * @result: (nullable): the last one
+ * @result: (nullable): the last one, until the pool has put it away
+ * @index: among the pool's
  * @cpus: what it takes of the budget
  * @memory: the same, in bytes
  * @passed_over: how many others were started before it, although they came behind it
@@ -63,6 +64,7 @@ typedef struct {
     json_t *failed;
     json_t *attempts;
     json_t *result;
+    guint index;
     unsigned cpus;
     uint64_t memory;
     unsigned passed_over;

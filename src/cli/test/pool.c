@@ -10,6 +10,8 @@
  * passed over often enough has the next turn. One that is larger than a budget has all of it, alone. And
  * where the host has no descriptors or no processes for one more, that one waits until another has ended.
  *
+ * Results are put away until all have ended, or each fork would take longer than the one before.
+ *
  * Whatever ends the pool early, a signal or a failure, ends it the same way: nothing more is started, the
  * workers are asked to end and killed when they do not, and each job has a result in the end.
  *
@@ -27,6 +29,7 @@
 
 #include "report-document.h"
 #include "result.h"
+#include "store.h"
 
 #define SECOND INT64_C (1000000)
 #define GRACE_US (10 * SECOND)
@@ -45,6 +48,7 @@ struct _TestPool {
     void *user;
     GPtrArray *jobs;    /* of TestJob, in order */
     GPtrArray *running; /* some of them */
+    TestStore *results; /* of jobs that have ended */
     GHashTable *passed; /* runs that have, once at least */
     guint first;        /* those before it have ended */
     unsigned n_ended;
@@ -97,6 +101,7 @@ add_jobs (TestPool *pool, const GPtrArray *runs)
             const TestRun *run = g_ptr_array_index (runs, i);
             TestJob *job = test_job_new (run, pool->options.repeat > 0 ? repeat : 0);
 
+            job->index = pool->jobs->len;
             job->cpus = CLAMP (run->cpus, 1, pool->options.cpus);
             job->memory = MIN (run->memory + WORKER_BYTES, pool->options.memory);
             g_ptr_array_add (pool->jobs, job);
@@ -128,6 +133,7 @@ test_pool_new (const GPtrArray *runs, const TestPoolOptions *options, const Test
     pool->user = user;
     pool->jobs = g_ptr_array_new_with_free_func ((GDestroyNotify)test_job_free);
     pool->running = g_ptr_array_new ();
+    pool->results = test_store_new ();
     pool->passed = g_hash_table_new (NULL, NULL);
     pool->signal_fd = take_signals (&pool->old_mask);
     pool->now_us = g_get_monotonic_time ();
@@ -145,6 +151,7 @@ test_pool_free (TestPool *pool)
     if (pool == NULL)
         return;
     g_hash_table_unref (pool->passed);
+    test_store_free (pool->results);
     g_ptr_array_unref (pool->running);
     g_ptr_array_unref (pool->jobs);
     if (pool->signal_fd >= 0)
@@ -155,8 +162,8 @@ test_pool_free (TestPool *pool)
 }
 
 /* @job has its last result. */
-static void
-end_job (TestPool *pool, const TestJob *job)
+static TestStatus
+end_job (TestPool *pool, TestJob *job)
 {
     TestStatus status = test_result_status (job->result);
 
@@ -167,6 +174,8 @@ end_job (TestPool *pool, const TestJob *job)
     pool->n_bad += status == TEST_STATUS_FAIL || status == TEST_STATUS_XPASS || status == TEST_STATUS_ERROR;
     if (pool->view.ended != NULL)
         pool->view.ended (pool->user, job, job->result, false);
+    test_store_set (pool->results, job->index, g_steal_pointer (&job->result));
+    return status;
 }
 
 static void
@@ -215,8 +224,7 @@ conclude (TestPool *pool, TestJob *job, json_t *result)
             pool->view.ended (pool->user, job, job->failed, true);
         return;
     }
-    end_job (pool, job);
-    status = test_result_status (job->result);
+    status = end_job (pool, job);
     if (pool->options.fail_fast && stopped == NULL &&
         (status == TEST_STATUS_FAIL || status == TEST_STATUS_XPASS))
         stop (pool, g_strdup_printf ("not run to its end: \"%s\" failed, and --fail-fast ends the rest",
@@ -230,6 +238,7 @@ close_parents (void *user)
     TestPool *pool = user;
 
     close (pool->signal_fd);
+    test_store_close_fd (pool->results);
     for (guint i = 0; i < pool->running->len; i++) {
         TestJob *job = g_ptr_array_index (pool->running, i);
         int events, words;
@@ -535,10 +544,10 @@ test_pool_get_results (const TestPool *pool)
     json_t *results = json_array ();
 
     for (guint i = 0; i < pool->jobs->len; i++) {
-        TestJob *job = g_ptr_array_index (pool->jobs, i);
+        json_t *result = test_store_get (pool->results, i);
 
-        if (job->result != NULL)
-            json_array_append (results, job->result);
+        if (result != NULL)
+            json_array_append_new (results, result);
     }
     return results;
 }

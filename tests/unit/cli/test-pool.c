@@ -586,7 +586,7 @@ Test (pool, who_has_no_descriptors_waits_for_those_of_others)
     for (unsigned i = 0; i < 12; i++)
         add (rig, "a", "busy", 1);
     rig->options.cpus = 12;
-    leave_descriptors (1 + 3 * 2 + 2); /* signals, three that run, and half of what a start needs */
+    leave_descriptors (2 + 3 * 2 + 2); /* signals and results, three that run, and half of what a start needs */
     rig_run (rig);
     for (size_t i = 0; i < 12; i++)
         expect (rig, i, "pass", "passed", "because");
@@ -600,7 +600,7 @@ Test (pool, a_host_without_descriptors_is_told)
 
     add (rig, "a", "pass", 1);
     add (rig, "b", "pass", 1);
-    leave_descriptors (1 + 3);
+    leave_descriptors (2 + 3);
     rig_run (rig);
     expect (rig, 0, "error", "host-error", "a pipe for the run: Too many open files");
     expect (rig, 1, "error", "host-error", "a pipe for the run");
