@@ -586,7 +586,7 @@ Test (pool, who_has_no_descriptors_waits_for_those_of_others)
     for (unsigned i = 0; i < 12; i++)
         add (rig, "a", "busy", 1);
     rig->options.cpus = 12;
-    leave_descriptors (2 + 3 * 2 + 2); /* signals and results, three that run, and half of what a start needs */
+    leave_descriptors (2 + 3 * 2 + 2); /* signals, results, three that run, half of a start */
     rig_run (rig);
     for (size_t i = 0; i < 12; i++)
         expect (rig, i, "pass", "passed", "because");
