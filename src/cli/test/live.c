@@ -11,19 +11,17 @@
  * wraps, and the block can be found again by its number of lines. When the terminal gets narrower, most
  * terminals wrap what is there, and that is counted in.
  *
- * A terminal that takes nothing (the user pressed Ctrl-S) does not hold up anybody: what is to stay waits.
+ * A terminal that takes nothing (the user pressed Ctrl-S, a connection is slow) does not hold up anybody:
+ * what is to stay waits, and so does the rest of what it took a part of.
  */
 #include "live.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "columns.h"
+#include "lines.h"
 #include "report-text.h"
-#include "write-all.h"
 
 #define SECOND INT64_C (1000000)
 /* Between two looks of the block. */
@@ -40,6 +38,7 @@
 
 struct _TestLive {
     int fd;
+    TestLines *out; /* the same */
     bool colours;
     unsigned columns, rows;
     char *block;      /* what is there; NULL: nothing */
@@ -69,6 +68,7 @@ test_live_new (int fd, bool colours)
     TestLive *live = g_new0 (TestLive, 1);
 
     live->fd = fd;
+    live->out = test_lines_new (fd);
     live->colours = colours;
     live->widths = g_array_new (FALSE, FALSE, sizeof (unsigned));
     live->waiting = g_string_new (NULL);
@@ -85,14 +85,6 @@ unsigned
 test_live_columns (const TestLive *live)
 {
     return MAX (live->columns - 1, 1);
-}
-
-static bool
-takes_output (const TestLive *live)
-{
-    struct pollfd fd = {.fd = live->fd, .events = POLLOUT};
-
-    return poll (&fd, 1, 0) > 0 && (fd.revents & POLLOUT) != 0;
 }
 
 /* The cursor goes to where the block begins, and all from there on is cleared. */
@@ -127,7 +119,7 @@ show (TestLive *live, const char *block, const GArray *widths)
     g_string_set_size (live->waiting, 0);
     if (block != NULL)
         g_string_append (text, block);
-    write_all (live->fd, text->str, text->len);
+    test_lines_write (live->out, text->str);
     if (block == NULL) {
         forget_block (live);
     } else if (block != live->block) {
@@ -149,6 +141,7 @@ test_live_free (TestLive *live)
         return;
     if (live->block != NULL || live->waiting->len > 0)
         show (live, NULL, NULL);
+    test_lines_free (live->out);
     g_string_free (live->waiting, TRUE);
     g_array_unref (live->widths);
     g_free (live);
@@ -189,7 +182,7 @@ void
 test_live_say (TestLive *live, const char *lines)
 {
     g_string_append_printf (live->waiting, "%s\n", lines);
-    if (takes_output (live))
+    if (test_lines_flush (live->out))
         show (live, live->block, NULL);
 }
 
@@ -331,13 +324,15 @@ test_live_draw (TestLive *live, const TestLiveState *state, int64_t now_us)
 {
     g_autoptr (GArray) widths = NULL;
     g_autofree char *block = NULL;
+    bool takes;
 
     if (now_us < live->drawn_us + PERIOD_US)
         return live->drawn_us + PERIOD_US;
     widths = g_array_new (FALSE, FALSE, sizeof (unsigned));
     block = make_block (live, state, now_us, widths);
     live->drawn_us = now_us;
-    if ((live->waiting->len > 0 || g_strcmp0 (block, live->block) != 0) && takes_output (live))
+    takes = test_lines_flush (live->out);
+    if ((live->waiting->len > 0 || g_strcmp0 (block, live->block) != 0) && takes)
         show (live, block, widths);
-    return now_us + SECOND;
+    return now_us + (takes ? SECOND : PERIOD_US);
 }

@@ -15,9 +15,8 @@
  * Whatever ends the pool early, a signal or a failure, ends it the same way: nothing more is started, the
  * workers are asked to end and killed when they do not, and each job has a result in the end.
  *
- * A worker that is late is killed. But a pool that was stopped itself (Ctrl-Z), or that had to wait for a
- * terminal, is the one who is late: what workers had to say waits in their pipes then, and they have time to
- * say it.
+ * A worker that is late is killed. But a pool that was stopped itself (Ctrl-Z), or held up otherwise, is the
+ * one who is late: what workers had to say waits in their pipes then, and they have time to say it.
  */
 #include "pool.h"
 

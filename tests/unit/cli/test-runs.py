@@ -389,6 +389,23 @@ def check_interrupt(bench):
     bench.check_nothing_left()
 
 
+def check_stalled_terminal(bench):
+    """a terminal that nobody reads holds up nobody: a signal ends vmm test in time"""
+    terminal = Terminal(bench, "good.test", "--repeat", "5000", "--jobs", "2", "--json", "stalled.json")
+    bench.wait_until(lambda: not select.select([], [terminal.slave], [], 0)[1], "a terminal that is full")
+    time.sleep(0.5)
+    begin = time.monotonic()
+    terminal.process.send_signal(signal.SIGTERM)
+    try:
+        terminal.process.wait(timeout=PATIENCE)
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.slave)
+        os.close(terminal.fd)
+    check(time.monotonic() - begin < 10 and (bench.folder / "stalled.json").exists(), "it took %.1f s" % (time.monotonic() - begin))
+
+
 def check_ignored(bench):
     """a signal that was ignored from the start stays so"""
     process = bench.start("nap.test", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
@@ -482,7 +499,7 @@ def check_full_pipe(bench):
 
 
 CHECKS = [check_exit_codes, check_errors, check_lines, check_reports, check_stdout, check_places, check_shared_memory, check_list, check_overrides, check_repeat, check_retries,
-          check_fail_fast, check_budget, check_signals, check_kill, check_kill_anywhen, check_starved, check_dead_worker, check_terminal, check_interrupt,
+          check_fail_fast, check_budget, check_signals, check_kill, check_kill_anywhen, check_starved, check_dead_worker, check_terminal, check_interrupt, check_stalled_terminal,
           check_ignored, check_closed_reader, check_full_disk, check_full_pipe]
 
 
