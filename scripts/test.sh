@@ -28,12 +28,13 @@ configure "$asan" ${WERROR:+-Dwerror=true} -Dbuildtype=debug -Db_sanitize=addres
 status=0
 meson test -C "$build" --no-rebuild --print-errorlogs --logbase system --suite system || status=1
 
-# Most of the other tests wait more than they compute, and many want to be alone in their suite: both builds' at once.
+# Most of the other tests wait more than they compute, and many want to be alone in their suite: both builds' at once,
+# and fewer of the quicker one.
 half=$((($(nproc) + 1) / 2))
 # A shell's background commands ignore SIGINT and SIGQUIT, which tests send to programs.
 ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
     env --default-signal=INT,QUIT \
-    meson test -C "$asan" --no-rebuild --print-errorlogs --num-processes $half --suite unit --suite fuzz --suite micro > "$asan/test.log" 2>&1 &
+    meson test -C "$asan" --no-rebuild --print-errorlogs --suite unit --suite fuzz --suite micro > "$asan/test.log" 2>&1 &
 sanitized=$!
 meson test -C "$build" --no-rebuild --print-errorlogs --num-processes $half --no-suite system || status=1
 wait $sanitized || status=1
