@@ -250,7 +250,7 @@ add_root (Maker *maker, GError **error)
 
 /* What vmm-init mounts hides what is below. It leaves /run out when it is told to, and /tmp by itself. */
 static bool
-check_place (Maker *maker, const VmmRunCopy *copy, const char *to, GError **error)
+prepare_place (Maker *maker, const VmmRunCopy *copy, const char *to, GError **error)
 {
     static const char *const mounts[] = {"dev", "proc", "sys"};
     g_autofree char *clean = vmm_cpio_clean_path (to);
@@ -287,7 +287,7 @@ add_copies (Maker *maker, GError **error)
                          copy->host_path, maker->tree->root);
             return false;
         }
-        if (!check_place (maker, copy, to, error))
+        if (!prepare_place (maker, copy, to, error))
             return false;
         if (!vmm_tree_pack (maker->cpio, copy->host_path, to, VMM_TREE_OWNERS_ROOT, error)) {
             g_prefix_error (error, "copy \"%s\": ", copy->host_path);

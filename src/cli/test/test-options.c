@@ -161,6 +161,7 @@ check (TestOptions *options, const char *memory, const char *scale, GError **err
 /**
  * test_options_parse:
  * @options: gets what @argv asks for; to be cleared whatever comes of it
+ *
  * Returns: false with %VMM_ERROR_USAGE
  */
 bool

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "worker-internal.h"
+#include "write-all.h"
 
 #define CHUNK 65536u
 #define HEAD_MAX (64u << 10)
@@ -153,21 +154,11 @@ test_console_free (TestConsole *console)
 static void
 write_log (TestConsole *console, const uint8_t *data, size_t len)
 {
-    while (console->log_fd >= 0 && len > 0) {
-        ssize_t n = write (console->log_fd, data, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            console->log_error =
-                g_strdup_printf ("\"%s\" is cut short: %s", console->log_path, g_strerror (errno));
-            g_ptr_array_add (console->worker->notes, g_strdup (console->log_error));
-            close_fd (&console->log_fd);
-            return;
-        }
-        data += n;
-        len -= (size_t)n;
-    }
+    if (console->log_fd < 0 || write_all (console->log_fd, data, len))
+        return;
+    console->log_error = g_strdup_printf ("\"%s\" is cut short: %s", console->log_path, g_strerror (errno));
+    g_ptr_array_add (console->worker->notes, g_strdup (console->log_error));
+    close_fd (&console->log_fd);
 }
 
 static void
