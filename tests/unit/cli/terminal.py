@@ -118,6 +118,13 @@ class Session:
             expect(time.monotonic() < end, "the terminal does not become raw")
             time.sleep(0.005)
 
+    def stop_and_continue(self):
+        """The shell has the terminal meanwhile, in its own mode."""
+        os.kill(self.pid, signal.SIGSTOP)
+        termios.tcsetattr(self.slave, termios.TCSANOW, self.before)
+        os.kill(self.pid, signal.SIGCONT)
+        self.wait_raw_again()
+
     def wait_restored(self, seconds=0):
         end = time.monotonic() + seconds
         while termios.tcgetattr(self.slave) != self.before:
@@ -232,10 +239,7 @@ def check_killed_group(session):
 def check_continued(session):
     """one that was stopped, and goes on, has a raw terminal again"""
     session.wait_raw()
-    os.kill(session.pid, signal.SIGSTOP)
-    termios.tcsetattr(session.slave, termios.TCSANOW, session.before)
-    os.kill(session.pid, signal.SIGCONT)
-    session.wait_raw_again()
+    session.stop_and_continue()
     session.type(b"quit\r")
     expect(session.wait_end() == 0)
     session.wait_restored()
@@ -253,10 +257,7 @@ def check_run_left(session):
 def check_run_stopped(session):
     """vmm run: a signal before there is a command, after vmm was stopped and went on"""
     session.wait_raw_again()
-    os.kill(session.pid, signal.SIGSTOP)
-    termios.tcsetattr(session.slave, termios.TCSANOW, session.before)
-    os.kill(session.pid, signal.SIGCONT)
-    session.wait_raw_again()
+    session.stop_and_continue()
     os.kill(session.pid, signal.SIGTERM)
     expect(session.wait_end() == STOPPED)
     session.wait_restored()

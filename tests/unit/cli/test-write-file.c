@@ -27,18 +27,18 @@ __wrap_linkat (int from_fd, const char *from, int to_fd, const char *to, int fla
     return -1;
 }
 
-static char *
-make_folder (void)
-{
-    char *folder = g_dir_make_tmp ("vmm-write-file-XXXXXX", NULL);
+static char *folder;
 
+static void
+enter (void)
+{
+    folder = g_dir_make_tmp ("vmm-write-file-XXXXXX", NULL);
     cr_assert (folder != NULL && chdir (folder) == 0);
     umask (022);
-    return folder;
 }
 
 static void
-remove_folder (char *folder)
+leave (void)
 {
     g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
     const char *name;
@@ -48,6 +48,8 @@ remove_folder (char *folder)
     cr_assert (g_rmdir (folder) == 0);
     g_free (folder);
 }
+
+TestSuite (write_file, .init = enter, .fini = leave);
 
 static unsigned
 count_files (void)
@@ -80,8 +82,6 @@ check_mode (const char *path, mode_t expected)
 
 Test (write_file, new_and_replaced)
 {
-    char *folder = make_folder ();
-
     cr_assert (write_file ("a", "one", 0666, false, NULL, NULL));
     check_text ("a", "one");
     check_mode ("a", 0644);
@@ -89,12 +89,10 @@ Test (write_file, new_and_replaced)
     check_text ("a", "two");
     check_mode ("a", 0600);
     cr_assert_eq (count_files (), 1);
-    remove_folder (folder);
 }
 
 Test (write_file, one_that_is_there_stays)
 {
-    char *folder = make_folder ();
     g_autoptr (GError) error = NULL;
     g_autofree char *left = NULL;
 
@@ -108,12 +106,10 @@ Test (write_file, one_that_is_there_stays)
     check_mode (left, 0600);
     cr_assert (!write_file ("a", "lost", 0666, false, NULL, NULL));
     cr_assert_eq (count_files (), 2);
-    remove_folder (folder);
 }
 
 Test (write_file, where_there_are_no_files_without_a_name)
 {
-    char *folder = make_folder ();
     g_autofree char *left = NULL;
 
     host_links = false;
@@ -129,13 +125,10 @@ Test (write_file, where_there_are_no_files_without_a_name)
     cr_assert (!write_file ("a", "four", 0666, false, NULL, NULL));
     check_text ("a", "two");
     cr_assert_eq (count_files (), 2);
-    remove_folder (folder);
 }
 
 Test (write_file, symbolic_links)
 {
-    char *folder = make_folder ();
-
     cr_assert (write_file ("a", "one", 0666, false, NULL, NULL));
     cr_assert (symlink ("a", "link") == 0);
     cr_assert (!write_file ("link", "two", 0666, false, NULL, NULL));
@@ -143,12 +136,10 @@ Test (write_file, symbolic_links)
     cr_assert (g_file_test ("link", G_FILE_TEST_IS_SYMLINK));
     check_text ("a", "two");
     cr_assert_eq (count_files (), 2);
-    remove_folder (folder);
 }
 
 Test (write_file, no_place)
 {
-    char *folder = make_folder ();
     g_autoptr (GError) error = NULL;
     g_autofree char *left = NULL;
 
@@ -159,13 +150,11 @@ Test (write_file, no_place)
     cr_assert (!write_file ("b", "one", 0666, true, NULL, NULL));
     cr_assert (g_rmdir ("b") == 0);
     cr_assert_eq (count_files (), 0);
-    remove_folder (folder);
 }
 
 /* SIGKILL leaves what has a name: nothing, before it is whole. */
 Test (write_file, no_name_before_it_is_whole)
 {
-    char *folder = make_folder ();
     char events[4096] __attribute__ ((aligned (8)));
     int watch = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
     int probe = open (".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
@@ -187,5 +176,4 @@ Test (write_file, no_name_before_it_is_whole)
     }
     cr_assert_gt (n, 0);
     close (watch);
-    remove_folder (folder);
 }
